@@ -36,7 +36,9 @@ type Problem struct {
 	Position Position
 	Message  string // "unknown field `dealy`"
 	Hint     string // "did you mean `delay`?", or empty
-	line     string // the source line, for the excerpt
+
+	line  string // the source line, for the excerpt
+	width int    // the number of characters underlined
 }
 
 // Problems is every problem of a file, in the order of their positions. A nil
@@ -46,7 +48,8 @@ type Problems []*Problem
 // Value is a part of a document, not decoded yet, that remembers where it stands.
 // The zero Value is absent.
 type Value struct {
-	node *yaml.Node
+	node *yaml.Node // with aliases resolved; nil where absent
+	at   *yaml.Node // where it stands: an alias, or the mapping that lacks it
 	src  *source
 	path string
 }
@@ -80,4 +83,13 @@ type Text struct {
 // called after a struct was decoded without a problem; at is its mapping.
 type Checker interface {
 	Check(at Value) Problems
+}
+
+// Described is implemented by scalar types that have a notation of their own, such
+// as a duration.
+type Described interface {
+	// Noun is what people call a value of the type: "duration".
+	Noun() string
+	// JSONSchema describes the notation, without a description of the field.
+	JSONSchema() map[string]any
 }
