@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/squallhq/squall/experiments"
+	"github.com/squallhq/squall/injectors"
+	"github.com/squallhq/squall/injectors/target"
+	"github.com/squallhq/squall/internal/strict"
+	"github.com/squallhq/squall/safety/guard"
+	"github.com/squallhq/squall/safety/sli"
+)
+
+// Vocabulary is everything that a document can say, given the injectors.
+func Vocabulary(registry *injectors.Registry) strict.Vocabulary {
+	return strict.Vocabulary{
+		experiments.TargetChoices: target.Choices(),
+		experiments.SLIChoices:    sli.Choices(),
+		experiments.FaultChoices:  registry.Choices(),
+	}
+}
+
+// Program is an experiment's guards, compiled.
+type Program struct {
+	Admit []*guard.Rule
+	Abort []AbortRule
+	Pass  []*guard.Rule
+}
+
+// AbortRule is a compiled abort rule with its policy.
+type AbortRule struct {
+	*guard.Rule
+	Source experiments.Abort
+}
+
+// Compile type-checks an experiment's guards. It has no effects, and reports every
+// problem.
+func Compile(experiment *experiments.Experiment) (*Program, strict.Problems) {
+	spec := &experiment.Spec
+	env := guard.Env{SLIs: map[string]sli.Unit{}}
+	for name, definition := range spec.SLIs {
+		env.SLIs[name] = definition.Sampler.Spec.(sli.Spec).Unit()
+	}
+	for _, fault := range spec.Faults {
+		env.Faults = append(env.Faults, fault.Name)
+	}
+	env.Targets = slices.Sorted(maps.Keys(spec.Targets))
+	var problems strict.Problems
+	compiler := guard.NewCompiler(env)
+	compile := func(text strict.Text) *guard.Rule {
+		rule, found := compiler.Compile(text)
+		problems = append(problems, found...)
+		return rule
+	}
+	program := &Program{}
+	for _, rule := range spec.Guards.Admit {
+		program.Admit = append(program.Admit, compile(rule.If))
+	}
+	for _, rule := range spec.Guards.Abort {
+		program.Abort = append(program.Abort, AbortRule{compile(rule.If), rule})
+	}
+	for _, rule := range spec.Guards.Pass {
+		program.Pass = append(program.Pass, compile(rule.If))
+	}
+	return program, problems
+}
+
+// rules returns every rule of a program.
+func (p *Program) rules() []*guard.Rule {
+	rules := slices.Concat(p.Admit, p.Pass)
+	for _, abort := range p.Abort {
+		rules = append(rules, abort.Rule)
+	}
+	return rules
+}

@@ -1,0 +1,461 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/squallhq/squall/safety/guard"
+	"github.com/squallhq/squall/safety/journal"
+	"github.com/squallhq/squall/safety/sli"
+)
+
+// The time limits of a run's own work. What they bound can hang: a daemon that
+// accepts and never answers, a file system that has gone away.
+const (
+	// applyLimit bounds one Apply with its Verify.
+	applyLimit = 30 * time.Second
+	// rollbackLimit bounds the whole rollback, waiting for a container's health
+	// included.
+	rollbackLimit = time.Minute
+	// verifyEvery is how often a fault that is in is checked for being in still.
+	verifyEvery = time.Second
+	// verifyLimit bounds such a check.
+	verifyLimit = 2 * time.Second
+	// lastLookLimit bounds the look at a fault's evidence just before its revert,
+	// which must not hold up an abort.
+	lastLookLimit = 200 * time.Millisecond
+)
+
+// Run is one execution of a plan.
+type Run struct {
+	host    Host
+	plan    *Plan
+	observe func(Event)
+
+	id      string
+	started time.Time
+	series  map[string]*sli.Series
+	dirty   *signals
+	guards  *guards
+	steps   []*step
+	journal *journal.Journal
+
+	mu     sync.Mutex // guards what follows, and orders events
+	phase  Phase
+	phases []PhaseStart
+	ends   time.Time
+	began  time.Time // when the faults phase began; zero before
+	notes  []string
+
+	// passed is what the pass rules said at the end of the faults.
+	passed struct {
+		unmet  []string
+		noData bool
+	}
+}
+
+// NewRun prepares a run of a plan. Nothing happens before Do. observe may be nil.
+func NewRun(host Host, plan *Plan, observe func(Event)) *Run {
+	if observe == nil {
+		observe = func(Event) {}
+	}
+	r := &Run{host: host, plan: plan, observe: observe, id: newRunID(), series: map[string]*sli.Series{}}
+	for _, planned := range plan.Steps {
+		r.steps = append(r.steps, &step{PlannedStep: planned, state: stepWaiting})
+	}
+	r.guards = newGuards(plan.Program)
+	r.dirty = newSignals()
+	return r
+}
+
+// newRunID returns a name for a run that sorts by time and can't collide.
+func newRunID() string {
+	var random [4]byte
+	rand.Read(random[:]) //nolint:errcheck // documented never to fail
+	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(random[:])
+}
+
+// ID names the run.
+func (r *Run) ID() string { return r.id }
+
+// ending is why a run ended. Without a verdict it ran to its end, and conclude
+// judges it.
+type ending struct {
+	verdict  Verdict
+	reason   string
+	reaction *Reaction
+}
+
+// Do runs the plan and returns its result. Cancelling ctx stops the run, rolls back
+// and yields the verdict Stopped; the rollback itself can't be cancelled.
+func (r *Run) Do(ctx context.Context) *Result {
+	r.started = time.Now()
+	if len(r.plan.Refusals) > 0 {
+		return r.refused(r.plan.Refusals)
+	}
+	stopSampling, err := r.startSampling(ctx)
+	if err != nil {
+		return r.result(ending{verdict: Refused, reason: err.Error()}, nil)
+	}
+	defer stopSampling()
+
+	if refused := r.admit(ctx); refused != nil {
+		return r.result(*refused, nil)
+	}
+	release, err := r.arm(ctx)
+	if err != nil {
+		return r.result(ending{verdict: Refused, reason: err.Error()}, nil)
+	}
+	end := r.faults(ctx)
+	r.rollback(ctx, &end)
+	if err := release(); err != nil {
+		r.note(EventWarning, "%v", err)
+	}
+	if end.verdict == "" {
+		end = r.conclude()
+	}
+	recovery := r.recovery(ctx, &end)
+	return r.result(end, recovery)
+}
+
+// openSLIs opens every SLI, and the series that its samples go to.
+func (r *Run) openSLIs() (map[string]sli.Sampler, error) {
+	samplers, series := map[string]sli.Sampler{}, map[string]*sli.Series{}
+	for name, definition := range r.plan.Experiment.Spec.SLIs {
+		spec := definition.Sampler.Spec.(sli.Spec)
+		sampler, err := spec.Open(r.host.Samplers)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open SLI %q: %w", name, err)
+		}
+		samplers[name], series[name] = sampler, sli.NewSeries(spec, definition.Every.D())
+	}
+	for _, rule := range r.plan.Program.rules() {
+		if err := rule.Register(series); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	r.series = series // never changed again, so that a Snapshot may read it
+	r.mu.Unlock()
+	return samplers, nil
+}
+
+// startSampling samples every SLI on a clock of its own until the function that it
+// returns is called.
+func (r *Run) startSampling(ctx context.Context) (stop func(), err error) {
+	samplers, err := r.openSLIs()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var polling sync.WaitGroup
+	for name, sampler := range samplers {
+		polling.Go(func() {
+			sli.Poll(ctx, sampler, r.series[name], func() { r.dirty.set(name) })
+		})
+	}
+	return func() { cancel(); polling.Wait() }, nil
+}
+
+// admit measures the baseline and asks the admit rules. It returns nil where the
+// faults may start.
+func (r *Run) admit(ctx context.Context) *ending {
+	baseline := r.plan.Experiment.Spec.Baseline.D()
+	r.enter(PhaseBaseline, baseline)
+	if !sleepUntil(ctx, r.started.Add(baseline)) {
+		return stopped(ctx)
+	}
+	now := time.Now()
+	for _, series := range r.series {
+		series.MarkBaseline(r.started, now)
+	}
+	if refusal := r.guards.admit(r.world(), now); refusal != "" {
+		return &ending{verdict: Refused, reason: "not steady to begin with: " + refusal}
+	}
+	return nil
+}
+
+// arm opens the journal and starts the deadman: after it, effects are allowed. The
+// function it returns ends both.
+func (r *Run) arm(ctx context.Context) (release func() error, err error) {
+	experiment := r.plan.Experiment
+	r.journal, err = journal.Create(r.host.StateDir, journal.Head{
+		Run: r.id, Experiment: experiment.Metadata.Name, Digest: experiment.Digest, Started: r.started,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the journal, so nothing may be injected: %w", err)
+	}
+	deadline := experiment.Spec.FaultsDuration() + applyLimit + rollbackLimit
+	deadman, err := r.host.Deadman(ctx, r.journal.Path(), deadline)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot start the deadman, so nothing may be injected: %w", err), r.journal.Finish())
+	}
+	r.guards.deadman = deadman.Died()
+	return func() error {
+		if len(r.left()) > 0 {
+			// The file stays for recover, and the deadman tries once more when this
+			// process ends.
+			return r.journal.Close()
+		}
+		return errors.Join(r.journal.Finish(), deadman.Release())
+	}, nil
+}
+
+// faults runs the faults phase: every step on its own clock, under the eyes of the
+// abort rules. It returns when the last step has ended or something ended the phase
+// early; what is in then is rollback's.
+func (r *Run) faults(parent context.Context) ending {
+	length := r.plan.Experiment.Spec.FaultsDuration()
+	began := r.enter(PhaseFaults, length)
+	ctx, overrun := context.WithTimeoutCause(parent, length+applyLimit, errOverran)
+	defer overrun()
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+
+	// Steps that last to the end of the phase wait for the pass rules to be asked
+	// while the faults are in.
+	judged := make(chan struct{})
+	var driving sync.WaitGroup
+	for _, s := range r.steps {
+		driving.Go(func() {
+			defer abortOnPanic(abort)
+			if err := r.drive(ctx, s, began, length, judged); err != nil {
+				abort(err)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { driving.Wait(); close(done) }()
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		defer abortOnPanic(abort)
+		r.guards.watch(ctx, r, abort)
+	}()
+
+	if sleepUntil(ctx, began.Add(length)) {
+		r.passed.unmet, r.passed.noData = r.guards.unmet(kindPass, r.world(), time.Now())
+	}
+	close(judged)
+	select {
+	case <-done:
+	case <-ctx.Done():
+		r.awaitSteps(done)
+	}
+	cause := context.Cause(ctx)
+	abort(nil)
+	<-watching
+	return endingOf(parent, cause)
+}
+
+// abortOnPanic turns a panic into the run's end: the way back is the same.
+func abortOnPanic(abort context.CancelCauseFunc) {
+	if p := recover(); p != nil {
+		abort(&panicked{p, debug.Stack()})
+	}
+}
+
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (e *panicked) Error() string {
+	return fmt.Sprintf("squall panicked, which is a mistake in squall: %v\n%s", e.value, e.stack)
+}
+
+// awaitSteps waits for the steps to notice that the phase is over, so that no Apply
+// runs beside its own Revert. A step that does not return is marked, and keeps the
+// rollback from being called clean.
+func (r *Run) awaitSteps(done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-time.After(applyLimit):
+		for _, s := range r.steps {
+			s.markHung()
+		}
+	}
+}
+
+var errOverran = errors.New("the run overran its time")
+
+// endingOf says in words why the faults phase ended.
+func endingOf(parent context.Context, cause error) ending {
+	fired := (*guardFired)(nil)
+	switch {
+	case cause == nil:
+		return ending{}
+	case errors.As(cause, &fired):
+		return ending{verdict: Breached, reason: fired.Error(), reaction: &Reaction{Breach: fired.since, Detected: fired.detected}}
+	case parent.Err() != nil:
+		return *stopped(parent)
+	}
+	return ending{verdict: Inconclusive, reason: cause.Error()}
+}
+
+// rollback reverts whatever is in.
+func (r *Run) rollback(ctx context.Context, end *ending) {
+	var pending []*step
+	for _, s := range r.steps {
+		if s.pending() {
+			pending = append(pending, s)
+		}
+	}
+	if len(pending) == 0 {
+		return
+	}
+	r.enter(PhaseRollback, rollbackLimit)
+	if end.reaction != nil {
+		end.reaction.AbortIssued = time.Now()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	defer cancel()
+	revertAll(pending, func(s *step) string { return s.Object }, func(s *step) { r.revert(ctx, s) })
+	if end.reaction != nil {
+		end.reaction.Clean = time.Now()
+		end.reaction.Total = end.reaction.Clean.Sub(end.reaction.Breach).Seconds()
+	}
+}
+
+// recovery waits for the admit rules to hold again. It returns nil where there is
+// nothing to judge by.
+func (r *Run) recovery(ctx context.Context, end *ending) *Recovery {
+	limit := r.plan.Experiment.Spec.Recovery.D()
+	if len(r.plan.Program.Admit) == 0 || end.verdict == Stopped || limit == 0 {
+		return nil
+	}
+	began := r.enter(PhaseRecovery, limit)
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for {
+		unmet, _ := r.guards.unmet(kindAdmit, r.world(), time.Now())
+		if len(unmet) == 0 {
+			return &Recovery{Recovered: true, Seconds: time.Since(began).Seconds()}
+		}
+		select {
+		case <-r.dirty.ready:
+			r.dirty.take()
+			continue
+		case <-ctx.Done():
+			r.note(EventWarning, "stopped while waiting for the steady state; everything had been put back")
+			if end.verdict == Held {
+				*end = *stopped(ctx)
+			}
+		case <-deadline.C:
+			if end.verdict == Held || end.verdict == Inconclusive {
+				*end = ending{verdict: Breached, reason: fmt.Sprintf("the steady state did not come back within %s: %s", limit, strings.Join(unmet, "; "))}
+			}
+		}
+		return &Recovery{Seconds: time.Since(began).Seconds()}
+	}
+}
+
+func stopped(ctx context.Context) *ending {
+	return &ending{verdict: Stopped, reason: "stopped: " + context.Cause(ctx).Error()}
+}
+
+// enter begins a phase that takes at most length, and returns its beginning.
+func (r *Run) enter(phase Phase, length time.Duration) time.Time {
+	now := time.Now()
+	for _, series := range r.series {
+		series.StartPhase(now)
+	}
+	r.mu.Lock()
+	r.phase, r.ends = phase, now.Add(length)
+	r.phases = append(r.phases, PhaseStart{phase, now})
+	if phase == PhaseFaults {
+		r.began = now
+	}
+	r.mu.Unlock()
+	r.emit(Event{Kind: EventPhase, Text: phaseText(phase, length)})
+	return now
+}
+
+func phaseText(phase Phase, length time.Duration) string {
+	switch phase {
+	case PhaseBaseline:
+		return fmt.Sprintf("measuring the steady state for %s", length)
+	case PhaseFaults:
+		return fmt.Sprintf("steady; faults for %s", length)
+	case PhaseRollback:
+		return "putting everything back"
+	case PhaseRecovery:
+		return fmt.Sprintf("waiting for the steady state, at most %s", length)
+	}
+	return string(phase)
+}
+
+// emit tells the observer, one event at a time.
+func (r *Run) emit(event Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	event.At, event.Phase = time.Now(), r.phase
+	r.observe(event)
+}
+
+// note emits a warning or an error and keeps it for the result.
+func (r *Run) note(kind EventKind, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	r.notes = append(r.notes, text)
+	r.mu.Unlock()
+	r.emit(Event{Kind: kind, Text: text})
+}
+
+// sleepUntil waits for an instant and reports whether it came before ctx's end.
+func sleepUntil(ctx context.Context, instant time.Time) bool {
+	timer := time.NewTimer(time.Until(instant))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// world is what rules see of a run.
+type world struct{ r *Run }
+
+func (r *Run) world() guard.World { return world{r} }
+
+func (w world) Series(name string) *sli.Series { return w.r.series[name] }
+
+func (w world) Phase() string {
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	return string(w.r.phase)
+}
+
+func (w world) Elapsed() time.Duration {
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	if w.r.began.IsZero() {
+		return 0
+	}
+	return time.Since(w.r.began)
+}
+
+func (w world) FaultActive(name string) bool {
+	for _, s := range w.r.steps {
+		if s.Fault.Name == name && s.active() {
+			return true
+		}
+	}
+	return false
+}
+
+func (w world) Targets(name string) []string {
+	var names []string
+	for _, t := range w.r.plan.selection(name).Picked {
+		names = append(names, t.Name)
+	}
+	return names
+}

@@ -1,0 +1,284 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squallhq/squall/injectors"
+)
+
+// stepState is where a step is in its life.
+type stepState string
+
+const (
+	stepWaiting   stepState = "waiting"
+	stepApplying  stepState = "applying"
+	stepActive    stepState = "active"
+	stepLost      stepState = "lost" // gone before its time
+	stepReverting stepState = "reverting"
+	stepReverted  stepState = "reverted"
+	stepFailed    stepState = "failed" // could not be reverted
+)
+
+// step is one planned step in a run.
+type step struct {
+	PlannedStep
+
+	mu       sync.Mutex
+	state    stepState
+	intended bool // its undo record is in the journal
+	applied  time.Time
+	reverted time.Time
+	evidence Evidence
+	failure  error // why Apply failed
+	left     error // why Revert failed
+}
+
+// with runs f under the step's lock.
+func (s *step) with(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+// pending reports whether a rollback has to revert the step.
+func (s *step) pending() (pending bool) {
+	s.with(func() { pending = s.intended && s.reverted.IsZero() })
+	return pending
+}
+
+func (s *step) active() (active bool) {
+	s.with(func() { active = s.state == stepActive })
+	return active
+}
+
+// markHung records that the step's goroutine did not come back. Its Apply may still
+// take effect after the rollback.
+func (s *step) markHung() {
+	s.with(func() {
+		if s.state == stepApplying {
+			s.left = errors.New("its apply did not return in time, and may still take effect")
+		}
+	})
+}
+
+// undo is what the journal holds of a step: all that it takes to revert it, and to
+// say what is being reverted.
+type undo struct {
+	id string // the step, as the journal names it
+
+	Fault  string           `json:"fault"`
+	Target string           `json:"target"`
+	Object string           `json:"object"`
+	Record injectors.Record `json:"record"`
+}
+
+// applyFailed is the error of a step that could not be put in.
+type applyFailed struct {
+	step *step
+	err  error
+}
+
+func (e *applyFailed) Error() string {
+	return fmt.Sprintf("cannot apply fault %q on %q: %v", e.step.Fault.Name, e.step.Target.Name, e.err)
+}
+
+func (e *applyFailed) Unwrap() error { return e.err }
+
+// drive leads one step through its life on its own clock. It returns early, with
+// the effect still in, when ctx ends: the rollback takes over.
+func (r *Run) drive(ctx context.Context, s *step, began time.Time, length time.Duration, judged <-chan struct{}) error {
+	if !sleepUntil(ctx, began.Add(s.Start)) {
+		return nil
+	}
+	if err := r.apply(ctx, s); err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted, not failed
+		}
+		s.with(func() { s.failure = err })
+		return &applyFailed{s, err}
+	}
+	if !r.hold(ctx, s, began.Add(s.End)) {
+		return nil
+	}
+	if s.End == length {
+		select {
+		case <-judged:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	defer cancel()
+	r.revert(ctx, s)
+	return nil
+}
+
+// apply journals the step's undo record, makes the effect and verifies it.
+func (r *Run) apply(ctx context.Context, s *step) error {
+	payload, err := json.Marshal(undo{Fault: s.Fault.Name, Target: s.Target.Name, Object: s.Object, Record: s.Record})
+	if err != nil {
+		return fmt.Errorf("cannot write its undo record: %w", err)
+	}
+	s.with(func() { s.state, s.intended = stepApplying, true })
+	if err := r.journal.Intent(s.ID, payload); err != nil {
+		s.with(func() { s.state, s.intended = stepWaiting, false })
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyLimit)
+	defer cancel()
+	if err := r.host.Registry.Apply(ctx, s.Record); err != nil {
+		return err
+	}
+	if err := r.journal.Applied(s.ID); err != nil {
+		return err
+	}
+	status, err := r.host.Registry.Verify(ctx, s.Record)
+	if err != nil {
+		return fmt.Errorf("cannot verify that it took effect: %w", err)
+	}
+	if status.Presence != injectors.Present {
+		return fmt.Errorf("it reported success, but is %s: %s", status.Presence, status.Detail)
+	}
+	s.with(func() {
+		s.state, s.applied = stepActive, time.Now()
+		s.evidence = evidenceOf(status)
+	})
+	r.emit(Event{Kind: EventApplied, Fault: s.Fault.Name, Target: s.Target.Name, Text: status.Detail})
+	return nil
+}
+
+// hold keeps an eye on a step that is in until its end, and reports whether the end
+// was reached.
+func (r *Run) hold(ctx context.Context, s *step, end time.Time) bool {
+	ticker := time.NewTicker(verifyEvery)
+	defer ticker.Stop()
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-ticker.C:
+			r.look(ctx, s, verifyLimit)
+		}
+	}
+}
+
+// look reads a step's evidence, and notices where the effect is gone before its
+// time.
+func (r *Run) look(ctx context.Context, s *step, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	status, err := r.host.Registry.Verify(ctx, s.Record)
+	if err != nil {
+		return // unknown is neither there nor gone; the next look may tell
+	}
+	lost := false
+	s.with(func() {
+		if s.state != stepActive {
+			return
+		}
+		if status.Presence == injectors.Present {
+			s.evidence = evidenceOf(status)
+			return
+		}
+		now := time.Now()
+		s.state, s.evidence.Lost, s.evidence.Detail = stepLost, &now, status.Detail
+		lost = true
+	})
+	if lost {
+		r.emit(Event{Kind: EventLost, Fault: s.Fault.Name, Target: s.Target.Name, Text: "gone before its time: " + status.Detail})
+	}
+}
+
+// revert takes a step's effect out and verifies that it is gone, as often as ctx
+// allows. What stays is in s.left.
+func (r *Run) revert(ctx context.Context, s *step) {
+	r.look(ctx, s, lastLookLimit)
+	s.with(func() { s.state = stepReverting })
+	err := revertRecord(ctx, r.host.Registry, s.Record)
+	now := time.Now()
+	s.with(func() {
+		if err != nil {
+			s.state, s.left = stepFailed, errors.Join(s.left, err)
+			return
+		}
+		s.state, s.reverted = stepReverted, now
+	})
+	if err != nil {
+		r.note(EventError, "cannot revert fault %q on %q: %v", s.Fault.Name, s.Target.Name, err)
+		return
+	}
+	if err := r.journal.Reverted(s.ID); err != nil {
+		// Recover would revert it a second time, which is harmless.
+		r.note(EventWarning, "fault %q on %q is out, but the journal could not be told: %v", s.Fault.Name, s.Target.Name, err)
+	}
+	r.emit(Event{Kind: EventReverted, Fault: s.Fault.Name, Target: s.Target.Name, Text: s.Undo})
+}
+
+// revertPause is the pause between two attempts to revert a step.
+const revertPause = 250 * time.Millisecond
+
+// revertRecord reverts one record and verifies that its effect is gone, trying
+// again until ctx ends. It turns a panic of the injector into an error: the other
+// steps still have to be reverted.
+func revertRecord(ctx context.Context, registry *injectors.Registry, record injectors.Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the injector panicked: %v", p)
+		}
+	}()
+	for {
+		err := registry.Revert(ctx, record)
+		if err == nil {
+			var status injectors.Status
+			status, err = registry.Verify(ctx, record)
+			switch {
+			case err != nil:
+				err = fmt.Errorf("cannot verify that it is gone: %w", err)
+			case status.Presence != injectors.Present:
+				return nil
+			default:
+				err = fmt.Errorf("it is still there: %s", status.Detail)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(revertPause):
+		}
+	}
+}
+
+// revertAll calls revert for every item; items stand in the order they were
+// applied. Those that hold the same object are reverted one after the other, the
+// newest first; the others can't depend on each other, and go side by side, so that
+// a slow one (a container that has to become healthy) does not keep a fault in that
+// could be gone at once.
+func revertAll[T any](items []T, object func(T) string, revert func(T)) {
+	byObject := map[string][]T{}
+	for _, item := range slices.Backward(items) {
+		byObject[object(item)] = append(byObject[object(item)], item)
+	}
+	var reverting sync.WaitGroup
+	for _, group := range byObject {
+		reverting.Go(func() {
+			for _, item := range group {
+				revert(item)
+			}
+		})
+	}
+	reverting.Wait()
+}
+
+func evidenceOf(status injectors.Status) Evidence {
+	return Evidence{Touched: status.Touched, Unit: status.Unit, Detail: status.Detail, Facts: status.Facts}
+}
