@@ -6,6 +6,7 @@ package quantity
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ func ParseDuration(text string) (Duration, error) {
 	if strings.TrimSpace(text) != text || text == "" {
 		return 0, fmt.Errorf("%q is not a duration: write a number and a unit, like 500ms, 2s or 1m30s", text)
 	}
-	if n, err := strconv.ParseFloat(text, 64); err == nil && n != 0 {
+	if n, err := number(text); err == nil && n != 0 {
 		return 0, fmt.Errorf("%q has no unit: write %sms, %ss or %sm", text, text, text, text)
 	}
 	d, err := time.ParseDuration(text)
@@ -37,6 +38,15 @@ func ParseDuration(text string) (Duration, error) {
 		return 0, fmt.Errorf("%q is longer than the most that squall takes, %s", text, MaxDuration)
 	}
 	return Duration(d), nil
+}
+
+// number reads a decimal number without an exponent: of all that strconv takes
+// (hexadecimal, infinities, underscores), it is all that people mean.
+func number(text string) (float64, error) {
+	if strings.Trim(text, "+-.0123456789") != "" {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseFloat(text, 64)
 }
 
 // D returns d as the standard library's type.
@@ -59,10 +69,10 @@ type Percent float64
 
 // ParsePercent reads a Percent.
 func ParsePercent(text string) (Percent, error) {
-	number, signed := strings.CutSuffix(text, "%")
-	p, err := strconv.ParseFloat(number, 64)
+	digits, signed := strings.CutSuffix(text, "%")
+	p, err := number(digits)
 	switch {
-	case err != nil || p != p:
+	case err != nil:
 		return 0, fmt.Errorf("%q is not a percentage: write a number and a percent sign, like 0.5%%", text)
 	case !signed && p > 0 && p < 1:
 		return 0, fmt.Errorf("%q has no percent sign: write %s%%, or %s%%", text, text, strconv.FormatFloat(p*100, 'g', 6, 64))
@@ -71,7 +81,7 @@ func ParsePercent(text string) (Percent, error) {
 	case p < 0 || p > 100:
 		return 0, fmt.Errorf("%q is outside 0%% to 100%%", text)
 	}
-	return Percent(p), nil
+	return Percent(p + 0), nil // -0 becomes 0
 }
 
 // Fraction returns p as a number between 0 and 1.
@@ -108,6 +118,8 @@ func (s Share) MarshalText() ([]byte, error) {
 // "10mbit", "1gbit".
 type Rate uint64
 
+const maxRate = 1e12 // bits per second
+
 var rateUnits = []struct {
 	suffix string
 	bits   float64
@@ -117,17 +129,25 @@ var rateUnits = []struct {
 func ParseRate(text string) (Rate, error) {
 	lower := strings.ToLower(text)
 	for _, unit := range rateUnits {
-		number, found := strings.CutSuffix(lower, unit.suffix)
+		digits, found := strings.CutSuffix(lower, unit.suffix)
 		if !found {
 			continue
 		}
-		n, err := strconv.ParseFloat(number, 64)
-		if err != nil || n != n || n <= 0 || n*unit.bits > 1e12 || n*unit.bits < 1 {
-			break
+		n, err := number(digits)
+		switch bits := math.Round(n * unit.bits); {
+		case err != nil:
+			return 0, notARate(text)
+		case bits < 1 || bits > maxRate:
+			return 0, fmt.Errorf("%q is outside 1bit to 1000gbit", text)
+		default:
+			return Rate(bits), nil
 		}
-		return Rate(n * unit.bits), nil
 	}
-	return 0, fmt.Errorf("%q is not a bit rate: write a number and a unit, like 512kbit, 10mbit or 1gbit", text)
+	return 0, notARate(text)
+}
+
+func notARate(text string) error {
+	return fmt.Errorf("%q is not a bit rate: write a number and a unit, like 512kbit, 10mbit or 1gbit", text)
 }
 
 func (r Rate) String() string {

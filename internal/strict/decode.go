@@ -13,7 +13,7 @@ import (
 func (v Value) Decode(into any, voc Vocabulary) Problems {
 	d := decoder{voc: voc}
 	d.value(v, reflect.ValueOf(into).Elem(), field{})
-	return d.problems.sorted()
+	return d.problems.Sorted()
 }
 
 type decoder struct {

@@ -56,7 +56,10 @@ func Parse(file string, data []byte) ([]Value, Problems) {
 			first = src.nextDocument(p.Position.Line, current)
 		}
 	}
-	return values, problems.sorted()
+	if len(values) == 0 && len(problems) == 0 {
+		problems = Problems{src.problem(1, 1, 1, "the file holds no document").WithHint("write one, or remove the file")}
+	}
+	return values, problems.Sorted()
 }
 
 // load reads the documents from the line first on, up to a syntax error.

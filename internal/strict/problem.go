@@ -93,7 +93,7 @@ func (p *Problem) excerpt() (text, caret string) {
 // Error returns all problems, in the order of their positions.
 func (p Problems) Error() string {
 	var b strings.Builder
-	for i, problem := range p.sorted() {
+	for i, problem := range p.Sorted() {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
@@ -110,7 +110,8 @@ func (p Problems) Err() error {
 	return p
 }
 
-func (p Problems) sorted() Problems {
+// Sorted returns p in the order of the positions.
+func (p Problems) Sorted() Problems {
 	return slices.SortedStableFunc(slices.Values(p), func(a, b *Problem) int {
 		return cmp.Or(
 			cmp.Compare(a.Position.File, b.Position.File),
