@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/squallhq/squall/injectors"
@@ -52,6 +53,9 @@ func RecoverAll(ctx context.Context, registry *injectors.Registry, dir string) (
 func Recover(ctx context.Context, registry *injectors.Registry, path string) Recovered {
 	recovered := Recovered{Path: path}
 	log, state, err := journal.Open(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return recovered // somebody else has finished it
+	}
 	if err != nil {
 		recovered.Err = err
 		return recovered

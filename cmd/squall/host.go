@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/squallhq/squall/experiments/engine"
+	"github.com/squallhq/squall/injectors"
+	"github.com/squallhq/squall/injectors/all"
+	"github.com/squallhq/squall/injectors/docker"
+	"github.com/squallhq/squall/injectors/target"
+	"github.com/squallhq/squall/safety/deadman"
+	"github.com/squallhq/squall/safety/journal"
+	"github.com/squallhq/squall/safety/sli"
+)
+
+// newRegistry returns the injectors. It costs nothing: the Docker client connects
+// when it is first used.
+func newRegistry() (*injectors.Registry, *docker.Client) {
+	client := docker.New()
+	return all.Registry(client), client
+}
+
+// newHost puts together what the engine needs of this machine.
+func newHost() (engine.Host, error) {
+	registry, client := newRegistry()
+	state, err := journal.StateDir()
+	if err != nil {
+		return engine.Host{}, refused(err)
+	}
+	return engine.Host{
+		Registry: registry,
+		Resolver: target.New(client),
+		Samplers: sli.Env{Containers: containers{client}},
+		StateDir: state,
+		Deadman:  startDeadman,
+	}, nil
+}
+
+// startDeadman starts this very program again as the deadman of a journal.
+func startDeadman(ctx context.Context, path string, deadline time.Duration) (engine.Deadman, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find squall's own program: %w", err)
+	}
+	return deadman.Start(ctx, deadman.Options{
+		Argv:     []string{self, deadmanCommand},
+		Journal:  path,
+		Deadline: deadline,
+	})
+}
+
+// containers lets SLIs ask Docker.
+type containers struct{ client *docker.Client }
+
+func terminal(fd int) bool { return term.IsTerminal(fd) }
