@@ -95,7 +95,10 @@ func Start(ctx context.Context, options Options) (*Deadman, error) {
 }
 
 func start(ctx context.Context, options Options) (*Deadman, error) {
-	if options.Deadline <= 0 {
+	switch {
+	case len(options.Argv) == 0:
+		return nil, errors.New("no program was given")
+	case options.Deadline <= 0:
 		return nil, fmt.Errorf("its deadline %s is not in the future", options.Deadline)
 	}
 	journal, err := filepath.Abs(options.Journal)
