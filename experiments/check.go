@@ -104,8 +104,8 @@ func (l *Limits) Check(at strict.Value) (problems strict.Problems) {
 func (s *Spec) Check(at strict.Value) strict.Problems {
 	problems := slices.Concat(
 		s.checkSizes(at),
-		checkNames(at.Field("targets"), "target"),
-		checkNames(at.Field("slis"), "SLI"),
+		checkNames(at.Field("targets"), "a target"),
+		checkNames(at.Field("slis"), "an SLI"),
 		s.checkTargets(at),
 		s.nameFaults(at),
 	)
@@ -147,17 +147,22 @@ func checkNames(at strict.Value, what string) (problems strict.Problems) {
 		name, _ := key.Scalar()
 		switch {
 		case len(name) > maxName || !identifier.MatchString(name):
-			problems = append(problems, key.Problemf("`%.80s` cannot be the name of a %s: guards could not use it", name, what).
+			problems = append(problems, key.Problemf("`%.80s` cannot be the name of %s: guards could not use it", name, what).
 				WithHint("use letters, digits and underscores, a letter first, at most %d", maxName))
 		case slices.Contains(reserved, name):
-			problems = append(problems, key.Problemf("`%s` cannot be the name of a %s: the word means something else in guards", name, what).
+			problems = append(problems, key.Problemf("`%s` cannot be the name of %s: the word means something else in guards", name, what).
 				WithHint("write another name, like %sService", name))
 		}
 	}
 	return problems
 }
 
+// checkTargets checks that the faults' targets are there. Where there are none at
+// all, that is the problem.
 func (s *Spec) checkTargets(at strict.Value) (problems strict.Problems) {
+	if len(s.Targets) == 0 {
+		return nil
+	}
 	var names []string
 	for _, key := range at.Field("targets").Keys() {
 		name, _ := key.Scalar()
@@ -214,7 +219,7 @@ func (s *Spec) checkTimes(at strict.Value) (problems strict.Problems) {
 	for i, item := range at.Field("faults").Items() {
 		f := s.Faults[i]
 		switch {
-		case f.For > 0:
+		case f.For > 0, item.Has("for"):
 		case last == 0:
 			problems = append(problems, item.Problemf("cannot tell when the fault `%s` ends", f.Name).WithHint("give it `for`, like `for: 60s`"))
 		case f.At.D() >= last:

@@ -68,7 +68,7 @@ func (d *decoder) slice(v Value, dst reflect.Value, f field) bool {
 	if v.node == nil || v.node.Kind != yaml.SequenceNode {
 		p := v.Problemf("%s must be a list, not %s", v.name(), v.what())
 		if v.node != nil && v.node.Kind == yaml.ScalarNode && !v.isNull() {
-			p = p.WithHint("write [%s]", clip(v.node.Value, maxQuoted))
+			p = p.WithHint("begin a new line with a hyphen: - %s", clip(v.node.Value, maxQuoted))
 		} else {
 			p = p.WithHint("put a hyphen before each item")
 		}
@@ -236,9 +236,9 @@ func (d *decoder) missing(v, item Value, f field) {
 	}
 	switch {
 	case f.example != "":
-		p = p.WithHint("write `%s: %s`", f.key, f.example)
+		p = p.WithHint("add it, for example `%s: %s`", f.key, f.example)
 	case len(f.enum) == 1:
-		p = p.WithHint("write `%s: %s`", f.key, f.enum[0])
+		p = p.WithHint("add `%s: %s`", f.key, f.enum[0])
 	case f.doc != "":
 		p = p.WithHint("add `%s`: %s", f.key, f.doc)
 	default:

@@ -2,6 +2,7 @@ package strict
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func Parse(file string, data []byte) ([]Value, Problems) {
 		}
 		first = 0
 		if err != nil {
-			p := src.syntaxProblem(err)
+			p := src.syntaxProblem(err, current)
 			problems = append(problems, p)
 			first = src.nextDocument(p.Position.Line, current)
 		}
@@ -120,20 +121,21 @@ type walker struct {
 	problems Problems
 	nodes    int
 	open     map[*yaml.Node]bool // anchored nodes around the present one
-	aliased  int                 // aliases around the present node
+	alias    *yaml.Node          // the outermost alias around the present node
 	stop     bool
 }
 
 func (w *walker) add(node *yaml.Node, hint, format string, args ...any) {
-	if w.aliased == 0 && len(w.problems) < maxProblems { // an alias's own place was visited already
+	if w.alias == nil && len(w.problems) < maxProblems { // what an alias names was visited already
 		w.problems = append(w.problems, Value{at: node, src: w.src}.Problemf(format, args...).WithHint("%s", hint))
 	}
 }
 
 func (w *walker) node(node *yaml.Node) {
 	if w.nodes++; w.nodes > maxNodes && !w.stop {
-		w.aliased = 0
-		w.add(node, "split it into several files, and use fewer aliases", "the document has more than %d keys and values, aliases counted where they are used", maxNodes)
+		at := cmp.Or(w.alias, node)
+		w.alias = nil
+		w.add(at, "split it into several files, and use fewer aliases", "the document has more than %d keys and values, aliases counted where they are used", maxNodes)
 		w.stop = true
 	}
 	if w.stop {
@@ -141,14 +143,15 @@ func (w *walker) node(node *yaml.Node) {
 	}
 	if node.Kind == yaml.AliasNode {
 		if w.open[node.Alias] {
-			w.aliased = 0
+			w.alias = nil
 			w.add(node, "write the value out", "the alias %s stands inside the value that it names", quote("*"+node.Value))
 			w.stop = true
 			return
 		}
-		w.aliased++
+		outer := w.alias
+		w.alias = cmp.Or(outer, node)
 		w.node(node.Alias)
-		w.aliased--
+		w.alias = outer
 		return
 	}
 	if node.Anchor != "" {

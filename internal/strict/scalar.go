@@ -27,8 +27,14 @@ func (d *decoder) scalar(v Value, dst reflect.Value, f field) bool {
 		return false
 	}
 	if err := setScalar(dst, text); err != nil {
-		p := v.Problemf("%s: %s", v.name(), err.Error())
-		d.add(p.WithHint("%s", scalarHint(v, dst.Type(), f)))
+		// A parser's error may end with its own way out.
+		message, remedy, found := strings.Cut(err.Error(), ": write ")
+		p := v.Problemf("%s: %s", v.name(), message)
+		if found {
+			d.add(p.WithHint("write %s", remedy))
+		} else {
+			d.add(p.WithHint("%s", scalarHint(v, dst.Type(), f)))
+		}
 		return false
 	}
 	if f.enum != nil && !slices.Contains(f.enum, text) {
@@ -171,11 +177,11 @@ func scalarHint(v Value, t reflect.Type, f field) string {
 	case found && t.Kind() == reflect.String && !isScalar(t):
 		return fmt.Sprintf("quote it: %q", clip(text, maxQuoted))
 	case f.example != "":
-		return fmt.Sprintf("write `%s: %s`", f.key, f.example)
+		return fmt.Sprintf("write %s, for example `%s: %s`", noun(t), f.key, f.example)
 	case len(f.enum) > 0:
 		return "write " + list(f.enum, "or")
 	case f.initial != "":
-		return fmt.Sprintf("write `%s: %s`, which is the default", f.key, f.initial)
+		return fmt.Sprintf("write %s; the default is `%s: %s`", noun(t), f.key, f.initial)
 	case t.Kind() == reflect.Bool && slices.Contains([]string{"yes", "on", "y"}, strings.ToLower(text)):
 		return "write true"
 	case t.Kind() == reflect.Bool && slices.Contains([]string{"no", "off", "n"}, strings.ToLower(text)):

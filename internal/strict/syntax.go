@@ -9,8 +9,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// syntaxProblem turns an error of the YAML parser into a problem of the file.
-func (s *source) syntaxProblem(err error) *Problem {
+// syntaxProblem turns an error of the YAML parser into a problem of the document
+// that begins on the line current.
+func (s *source) syntaxProblem(err error, current int) *Problem {
 	var load *yaml.LoadError
 	if !errors.As(err, &load) {
 		return s.problem(1, 1, 1, clip(visible("cannot read the YAML: "+err.Error()), maxMessage)).WithHint("check the indentation and the quotes")
@@ -18,6 +19,10 @@ func (s *source) syntaxProblem(err error) *Problem {
 	line, column := load.Mark.Line, load.Mark.Column
 	if line == 0 {
 		line, column = s.locate(load.Mark.Index)
+	}
+	if first, _ := s.document(line); first == line && line > current {
+		// What is missing was noticed at the next document's marker.
+		line, column = line-1, utf8.RuneCountInString(s.line(line-1))+1
 	}
 	if errors.Is(err, errTooDeep) || strings.Contains(load.Message, errTooDeep.Error()) {
 		return s.problem(line, column, 1, errTooDeep.Error()).WithHint("no document needs that; is a bracket left open?")
