@@ -1,0 +1,23 @@
+package require
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Docker needs a Docker engine, or what it takes to start one: root and the
+// dockerd program. DOCKER_HOST names an engine; so does Docker's own socket, where
+// it is there.
+func Docker(t testing.TB) {
+	t.Helper()
+	if os.Getenv("DOCKER_HOST") != "" {
+		return
+	}
+	if os.Geteuid() != 0 {
+		Unmet(t, "docker", "this test needs a Docker engine of its own, which only root can start: run it as root, or set DOCKER_HOST")
+	}
+	if _, err := exec.LookPath("dockerd"); err != nil {
+		Unmet(t, "docker", "there is no Docker engine here: apt-get install --no-install-recommends docker.io iptables")
+	}
+}
