@@ -23,7 +23,7 @@ const (
 
 // Metadata names a document and says whose it is.
 type Metadata struct {
-	Name        string            `yaml:"name" required:"true" doc:"Lower-case letters, digits and hyphens; names the experiment in reports and schedules." example:"slow-payments"`
+	Name        string            `yaml:"name" required:"true" doc:"Lower-case letters, digits and hyphens; the document's name in reports and schedules." example:"slow-payments"`
 	Description string            `yaml:"description" doc:"What the document is for, in a sentence."`
 	Owner       string            `yaml:"owner" doc:"Who answers for it." example:"team-checkout"`
 	Labels      map[string]string `yaml:"labels" doc:"Free labels."`
@@ -34,8 +34,8 @@ type Metadata struct {
 type Experiment struct {
 	APIVersion string   `yaml:"apiVersion" required:"true" enum:"squall/v1" doc:"The version of the language."`
 	Kind       string   `yaml:"kind" required:"true" enum:"Experiment" doc:"The kind of document."`
-	Metadata   Metadata `yaml:"metadata" required:"true"`
-	Spec       Spec     `yaml:"spec" required:"true"`
+	Metadata   Metadata `yaml:"metadata" required:"true" doc:"Names the document and says whose it is."`
+	Spec       Spec     `yaml:"spec" required:"true" doc:"The experiment itself."`
 
 	// Digest is the SHA-256 of the document's own text, in hexadecimal.
 	Digest string `yaml:"-"`
@@ -57,7 +57,7 @@ type Spec struct {
 
 // Target selects things on this host.
 type Target struct {
-	Selector strict.Variant `yaml:",variant" variant:"target"`
+	Selector strict.Variant `yaml:",variant" variant:"target" doc:"Which things the target means."`
 	Pick     Pick           `yaml:"pick" doc:"How many of the matches are taken; all of them where this is left out."`
 }
 
@@ -71,7 +71,7 @@ type Pick struct {
 
 // SLI is a service level indicator: a sampler and how often it runs.
 type SLI struct {
-	Sampler           strict.Variant    `yaml:",variant" variant:"sli"`
+	Sampler           strict.Variant    `yaml:",variant" variant:"sli" doc:"How it is sampled."`
 	Every             quantity.Duration `yaml:"every" default:"1s" doc:"The sampling interval. The sampler's timeout is never longer." example:"200ms"`
 	InsideBlastRadius bool              `yaml:"insideBlastRadius" doc:"Allows the SLI's endpoint to be one that a fault touches. Without it plan refuses, because a fault must not blind its own guard by accident."`
 }
@@ -99,9 +99,9 @@ type Abort struct {
 type Fault struct {
 	Name              string            `yaml:"name" doc:"Names the fault in guards and reports; made from its target and its injector where left out."`
 	Target            string            `yaml:"target" required:"true" doc:"One of the names under targets."`
-	Effect            strict.Variant    `yaml:",variant" variant:"fault"`
+	Effect            strict.Variant    `yaml:",variant" variant:"fault" doc:"What goes wrong."`
 	At                quantity.Duration `yaml:"at" default:"0s" doc:"When it starts, counted from the end of the baseline." example:"10s"`
-	For               quantity.Duration `yaml:"for" doc:"How long it stays. Where left out it stays until the last of the other faults ends." example:"60s"`
+	For               quantity.Duration `yaml:"for" doc:"How long it stays; until the last of the other faults ends where this is left out." example:"60s"`
 	AllowIrreversible bool              `yaml:"allowIrreversible" doc:"Agrees to a fault that squall can't undo, such as the removal of a container."`
 }
 
@@ -116,8 +116,8 @@ type Limits struct {
 type Schedule struct {
 	APIVersion string       `yaml:"apiVersion" required:"true" enum:"squall/v1" doc:"The version of the language."`
 	Kind       string       `yaml:"kind" required:"true" enum:"Schedule" doc:"The kind of document."`
-	Metadata   Metadata     `yaml:"metadata" required:"true"`
-	Spec       ScheduleSpec `yaml:"spec" required:"true"`
+	Metadata   Metadata     `yaml:"metadata" required:"true" doc:"Names the document and says whose it is."`
+	Spec       ScheduleSpec `yaml:"spec" required:"true" doc:"What runs, and when."`
 
 	// File is where the document was read.
 	File string `yaml:"-"`

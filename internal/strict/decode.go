@@ -259,7 +259,7 @@ func (d *decoder) variant(v Value, dst reflect.Value, s shape, misspelt bool) bo
 		}
 		if found != nil {
 			d.add(key.Problemf("%s and %s exclude each other", quote(found.Key), quote(key.node.Value)).
-				WithHint("keep one of them; a second %s is an entry of its own", s.variant.set))
+				WithHint("keep one of them, and write the other as an entry of its own"))
 			clean = false
 			continue
 		}
@@ -267,7 +267,7 @@ func (d *decoder) variant(v Value, dst reflect.Value, s shape, misspelt bool) bo
 	}
 	if found == nil {
 		if !misspelt {
-			d.add(v.Problemf("%s does not say which %s it is", v.name(), s.variant.set).WithHint("add one of %s", list(choices, "or")))
+			d.add(v.Problemf("%s does not say what it is", v.name()).WithHint("add one of %s", list(choices, "or")))
 		}
 		return false
 	}

@@ -39,7 +39,7 @@ type referenceWriter struct {
 	b   strings.Builder
 	voc Vocabulary
 
-	prefix string                  // of the anchors of the present choice
+	prefix string                  // of the anchors: a set, or a document
 	seen   map[reflect.Type]string // the path where a type was described
 	queue  []pending
 }
@@ -53,12 +53,16 @@ type pending struct {
 func (w *referenceWriter) printf(format string, args ...any) { fmt.Fprintf(&w.b, format, args...) }
 
 func (w *referenceWriter) choice(set string, choice Choice) {
-	w.prefix, w.seen = anchor(set, choice.Key), map[reflect.Type]string{choice.Type: ""}
-	w.printf("\n<a id=\"%s\"></a>\n\n### `%s`\n", w.prefix, choice.Key)
+	path := ""
+	if w.prefix = choice.Key; set != "" {
+		w.prefix, path = set, choice.Key
+	}
+	w.seen = map[reflect.Type]string{choice.Type: path}
+	w.printf("\n<a id=\"%s\"></a>\n\n### `%s`\n", anchor(w.prefix, path), choice.Key)
 	if choice.Doc != "" {
 		w.printf("\n%s\n", choice.Doc)
 	}
-	w.table("", shapeOf(choice.Type))
+	w.table(path, shapeOf(choice.Type))
 	for len(w.queue) > 0 {
 		next := w.queue[0]
 		w.queue = w.queue[1:]
@@ -82,7 +86,7 @@ func (w *referenceWriter) table(path string, s shape) {
 		for _, choice := range w.voc[s.variant.set] {
 			links = append(links, fmt.Sprintf("[`%s`](#%s)", choice.Key, anchor(s.variant.set, choice.Key)))
 		}
-		w.printf("| %s | mapping | exactly one is required | What the %s is. | |\n", strings.Join(links, ", "), s.variant.set)
+		w.printf("| %s | mapping | exactly one is required | %s |  |\n", strings.Join(links, ", "), cell(s.variant.doc))
 	}
 	for _, f := range s.fields {
 		initial := code(f.initial)
@@ -110,9 +114,9 @@ func (w *referenceWriter) typ(path string, t reflect.Type, f field) string {
 	case reflect.Pointer:
 		return w.typ(path, t.Elem(), f)
 	case reflect.Slice:
-		return "list of " + w.typ(path+"[]", t.Elem(), f)
+		return "list of " + plural(w.typ(path+"[]", t.Elem(), f))
 	case reflect.Map:
-		return "mapping of names to " + w.typ(path+".NAME", t.Elem(), f)
+		return "mapping of names to " + plural(w.typ(path+".NAME", t.Elem(), f))
 	case reflect.Struct:
 		described, found := w.seen[t]
 		if !found {
@@ -125,6 +129,17 @@ func (w *referenceWriter) typ(path string, t reflect.Type, f field) string {
 		return "text"
 	}
 	return strings.TrimPrefix(noun(t), "a ")
+}
+
+// plural makes a type's name, or a link of it, into that of several.
+func plural(name string) string {
+	if link, target, found := strings.Cut(name, "]("); found {
+		return link + "s](" + target
+	}
+	if strings.ContainsAny(name, "` ") && name != "whole number" && name != "bit rate" {
+		return name // an enumeration, or a list
+	}
+	return name + "s"
 }
 
 func join(path, key string) string {

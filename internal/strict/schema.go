@@ -127,7 +127,7 @@ func (b *schemaBuilder) structure(t reflect.Type) object {
 	if len(required) > 0 {
 		schema["required"] = required
 	}
-	if s.variant != nil {
+	if s.variant != nil && len(b.voc[s.variant.set]) > 0 {
 		var alternatives []any
 		for _, choice := range b.voc[s.variant.set] {
 			value := b.typ(choice.Type, field{})
