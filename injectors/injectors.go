@@ -114,7 +114,9 @@ const (
 	Foreign Presence = "foreign" // something is in its place that this record did not make
 )
 
-// Status is what Verify found, with evidence.
+// Status is what Verify found, with evidence. Absent with Touched above zero is an
+// effect that took place and is over by itself, as that of a restart or of a signal
+// is: there is nothing left to hold or to take out.
 type Status struct {
 	Presence Presence
 	// Detail says in one line what was found.
