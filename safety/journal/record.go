@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
-	"strconv"
 
 	"github.com/squallhq/squall/internal/hint"
 )
@@ -50,8 +49,11 @@ func encode(r record) ([]byte, error) {
 		return nil, err
 	}
 	text := bytes.TrimSuffix(body.Bytes(), []byte("\n"))
-	line := fmt.Appendf(nil, "%s%08x%s", marker, crc32.Checksum(text, castagnoli), afterCRC)
-	return append(append(line, text...), "}\n"...), nil
+	return slices.Concat([]byte(marker+checksum(text)+afterCRC), text, []byte("}\n")), nil
+}
+
+func checksum(text []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(text, castagnoli))
 }
 
 // decode reads a line without its line break.
@@ -62,8 +64,7 @@ func decode(line []byte) (record, bool) {
 		return r, false
 	}
 	text := line[preamble : len(line)-1]
-	sum, err := strconv.ParseUint(string(line[len(marker):len(marker)+crcDigits]), 16, 32)
-	if err != nil || uint32(sum) != crc32.Checksum(text, castagnoli) {
+	if string(line[len(marker):len(marker)+crcDigits]) != checksum(text) {
 		return r, false
 	}
 	return r, json.Unmarshal(text, &r) == nil
