@@ -35,7 +35,7 @@ func ParseDuration(text string) (Duration, error) {
 	case d < 0:
 		return 0, fmt.Errorf("%q is negative: a duration is zero or more", text)
 	case d > MaxDuration:
-		return 0, fmt.Errorf("%q is longer than 720h, the most that squall takes", text)
+		return 0, fmt.Errorf("%q is longer than %gh, the most that squall takes", text, MaxDuration.Hours())
 	}
 	return Duration(d), nil
 }
