@@ -26,16 +26,16 @@ func Poll(ctx context.Context, sampler Sampler, series *Series, notify func()) {
 			return
 		case <-timer.C:
 		}
-		sample := attempt(ctx, sampler, series.Timeout())
+		sample := attempt(ctx, sampler, series.sampling.Timeout)
 		if ctx.Err() != nil {
 			return
 		}
 		series.Add(sample)
 		notify()
-		next := int(time.Since(start)/series.Every()) + 1
+		next := int(time.Since(start)/series.sampling.Every) + 1
 		series.addMissed(next - tick - 1)
 		tick = next
-		timer.Reset(time.Until(start.Add(time.Duration(tick) * series.Every())))
+		timer.Reset(time.Until(start.Add(time.Duration(tick) * series.sampling.Every)))
 	}
 }
 

@@ -5,16 +5,23 @@ import (
 	"time"
 )
 
-// Last returns the newest sample's value: of all of them, or of the baseline. A
-// newest sample without a value is no data, whatever the one before it had.
+// Last returns the newest sample's value, whatever its phase, or the baseline's
+// newest. A newest sample without a value is no data, whatever the one before it had.
 func (s *Series) Last(r Range, now time.Time) (float64, error) {
-	return s.ask(r, now, func(p *points, w *window) (float64, error) {
-		newest := p.at(w.hi - 1)
-		if !newest.has() {
-			return 0, s.noValue("the newest sample of "+r.String()+" has no value", r)
-		}
-		return newest.value, nil
-	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, at, err := s.source(r, now)
+	if err != nil {
+		return 0, err
+	}
+	newest := p.since(func(taken time.Duration) bool { return taken > at }) - 1
+	switch {
+	case newest < p.first:
+		return 0, &NoDataError{Reason: "no sample in " + r.String()}
+	case !p.at(newest).has():
+		return 0, s.noValue("the newest sample has no value", r)
+	}
+	return p.at(newest).value, nil
 }
 
 // Quantile returns the nearest-rank quantile of the values, 0 <= q <= 1: the least
@@ -99,31 +106,41 @@ func (s *Series) askValues(r Range, now time.Time, answer func(*window) float64)
 func (s *Series) ask(r Range, now time.Time, answer func(*points, *window) (float64, error)) (float64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, at := &s.live, s.since(now)
-	switch {
-	case r.Baseline && s.baseline == nil:
-		return 0, &NoDataError{Reason: "there is no baseline yet"}
-	case r.Baseline:
-		p, at = s.baseline, s.ended
-	case !s.sampled:
-		return 0, s.never(now)
-	case at-s.lastSign() > s.Staleness():
-		return 0, &NoDataError{Reason: fmt.Sprintf("the newest sample is %s old, and more than %s is stale",
-			(at - s.lastSign()).Round(time.Millisecond), s.Staleness())}
+	p, at, err := s.source(r, now)
+	if err != nil {
+		return 0, err
 	}
 	w := p.window(r.Length, at)
 	if w.count() == 0 {
 		return 0, &NoDataError{
 			Reason: "no sample in " + r.String(),
-			Early:  r == Range{} && at-s.live.start <= s.Staleness(),
+			Early:  r == Range{} && at-s.live.start <= s.sampling.Staleness(),
 		}
 	}
 	return answer(p, w)
 }
 
+// source returns the samples that a question is about, and the instant that its
+// windows end. It is no data where there are none, or the newest is stale.
+func (s *Series) source(r Range, now time.Time) (p *points, at time.Duration, err error) {
+	at = s.since(now)
+	switch {
+	case r.Baseline && s.baseline == nil:
+		return nil, 0, &NoDataError{Reason: "there is no baseline yet"}
+	case r.Baseline:
+		return s.baseline, s.ended, nil
+	case !s.sampled:
+		return nil, 0, s.never(now)
+	case at-s.lastSign() > s.sampling.Staleness():
+		return nil, 0, &NoDataError{Reason: fmt.Sprintf("the newest sample is %s old, and more than %s is stale",
+			(at - s.lastSign()).Round(time.Millisecond), s.sampling.Staleness())}
+	}
+	return &s.live, at, nil
+}
+
 // never says that there was no sample at all.
 func (s *Series) never(now time.Time) *NoDataError {
-	return &NoDataError{Reason: "no sample yet", Early: s.since(now) <= s.Staleness()}
+	return &NoDataError{Reason: "no sample yet", Early: s.since(now) <= s.sampling.Staleness()}
 }
 
 // noValue adds the newest error to a reason, where it can explain it.

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/squallhq/squall/internal/hint"
 	"github.com/squallhq/squall/internal/strict"
 )
 
@@ -65,43 +64,6 @@ type Spec interface {
 type Env struct {
 	// Containers answers for docker SLIs; nil where there is no container engine.
 	Containers Containers
-}
-
-// Limits of the timing of an SLI.
-const (
-	// MinEvery is the shortest sampling interval.
-	MinEvery = 10 * time.Millisecond
-	// maxDefaultTimeout bounds the timeout of an SLI that names none.
-	maxDefaultTimeout = 5 * time.Second
-)
-
-// Timeout returns the longest that one attempt of an SLI may take that is sampled
-// every so often: the one that its document names, else the interval, at most five
-// seconds. It is an error where the document's is longer than the interval, because
-// there is never more than one attempt at a time.
-func Timeout(spec Spec, every time.Duration) (time.Duration, error) {
-	timeout := spec.Timeout()
-	switch {
-	case every < MinEvery:
-		return 0, fmt.Errorf("the sampling interval %s is shorter than the shortest, %s", every, MinEvery)
-	case timeout > every:
-		return 0, hint.Wrap(
-			fmt.Errorf("the timeout %s is longer than the sampling interval %s", timeout, every),
-			"write `every: %s`, or a timeout of at most %s", timeout, every)
-	case timeout > 0:
-		return timeout, nil
-	}
-	return min(every, maxDefaultTimeout), nil
-}
-
-// Staleness returns the age at which the newest sample of an SLI stops to count as
-// data: two intervals and a timeout.
-func Staleness(every time.Duration, spec Spec) time.Duration {
-	timeout := spec.Timeout()
-	if timeout <= 0 || timeout > every {
-		timeout = min(every, maxDefaultTimeout)
-	}
-	return 2*every + timeout
 }
 
 // Choices are the kinds of SLI that a document can name.

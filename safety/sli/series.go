@@ -5,18 +5,10 @@ import (
 	"math"
 	"sync"
 	"time"
-
-	"github.com/squallhq/squall/internal/hint"
 )
 
-const (
-	// MaxSamples is how many samples of an SLI windows reach back over. It bounds a
-	// Series to 4 MB, and each of its windows to 1 MB. At one sample a second it is a
-	// day and a half.
-	MaxSamples = 1 << 17
-	// maxRecent is how many samples are kept whole, with their errors.
-	maxRecent = 1024
-)
+// maxRecent is how many samples a Series keeps whole, with their errors.
+const maxRecent = 1024
 
 // Range says which samples a question is about.
 type Range struct {
@@ -56,8 +48,8 @@ func (e *NoDataError) Error() string { return e.Reason }
 //
 // Where no unit is named, values are in the SLI's unit: seconds for a latency.
 type Series struct {
-	unit           Unit
-	every, timeout time.Duration
+	unit     Unit
+	sampling Sampling
 
 	mu       sync.Mutex
 	began    time.Time
@@ -73,40 +65,22 @@ type Series struct {
 
 // NewSeries returns an empty Series for an SLI that is sampled every so often.
 func NewSeries(spec Spec, every time.Duration) *Series {
-	timeout, err := Timeout(spec, every)
-	if err != nil { // plan refuses this; be safe where it was not asked
-		timeout = min(every, maxDefaultTimeout)
-	}
-	return &Series{unit: spec.Unit(), every: every, timeout: timeout, began: time.Now()}
+	sampling, _ := SamplingOf(spec, every) // where it is an error, a document that was refused
+	return &Series{unit: spec.Unit(), sampling: sampling, began: time.Now()}
 }
 
 // Unit is the unit of the values.
 func (s *Series) Unit() Unit { return s.unit }
 
-// Every is the sampling interval.
-func (s *Series) Every() time.Duration { return s.every }
-
-// Timeout is the longest that one attempt may take.
-func (s *Series) Timeout() time.Duration { return s.timeout }
-
-// Staleness is the age at which the newest sample stops to count as data.
-func (s *Series) Staleness() time.Duration { return 2*s.every + s.timeout }
+// Sampling is the clock that fills the Series.
+func (s *Series) Sampling() Sampling { return s.sampling }
 
 // Register prepares a window, so that the first question about it costs no more
 // than the others. It is an error where the window can't be answered from samples
-// taken this often: too short to hold one each time, or too long to be kept.
+// taken this often.
 func (s *Series) Register(r Range) error {
-	least := s.every + s.timeout
-	most := s.every * MaxSamples
-	switch {
-	case r.Length > 0 && r.Length < least:
-		return hint.Wrap(
-			fmt.Errorf("a window of %s can be empty although all is well: samples are up to %s apart (one every %s, each given %s)", r.Length, least, s.every, s.timeout),
-			"write a window of at least %s, or sample more often", least)
-	case most > 0 && r.Length > most:
-		return hint.Wrap(
-			fmt.Errorf("a window of %s at one sample every %s is more than the %d samples that are kept", r.Length, s.every, MaxSamples),
-			"write a window of at most %s, or sample less often", most)
+	if err := s.sampling.Check(r); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +160,7 @@ func (s *Series) Missed() int {
 func (s *Series) StaleAt() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.began.Add(s.lastSign()).Add(s.Staleness())
+	return s.began.Add(s.lastSign()).Add(s.sampling.Staleness())
 }
 
 // EarlyUntil returns when an empty window of the present phase stops to be merely
@@ -194,7 +168,7 @@ func (s *Series) StaleAt() time.Time {
 func (s *Series) EarlyUntil() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.began.Add(s.live.start).Add(s.Staleness())
+	return s.began.Add(s.live.start).Add(s.sampling.Staleness())
 }
 
 func (s *Series) addMissed(n int) {
