@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/squallhq/squall/internal/hint"
 	"github.com/squallhq/squall/internal/strict"
@@ -25,15 +26,12 @@ var kinds = []string{"Experiment", "Schedule"}
 // even where others have some.
 func Load(file string, data []byte, voc strict.Vocabulary) (*Documents, strict.Problems) {
 	docs := &Documents{}
-	values, problems := strict.Parse(file, data)
+	values, broken := strict.Parse(file, data)
+	problems := slices.Clone(broken)
 	names := map[string]strict.Position{}
 	for _, v := range values {
-		sound := true
-		for _, p := range problems {
-			sound = sound && !v.SameDocument(p)
-		}
-		found := docs.add(file, v, voc, names, sound)
-		problems = append(problems, found...)
+		sound := !slices.ContainsFunc(broken, v.SameDocument)
+		problems = append(problems, docs.add(file, v, voc, names, sound)...)
 	}
 	return docs, problems.Sorted()
 }

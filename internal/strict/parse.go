@@ -16,7 +16,8 @@ const (
 	MaxSize   = 1 << 20 // bytes
 	maxNodes  = 50_000  // keys and values of a document, with its aliases written out
 	maxDepth  = 64      // mappings and lists inside each other
-	maxBroken = 10      // documents of one file that are no YAML
+	maxDocs   = 100     // documents of a file
+	maxBroken = 10      // documents of a file that are no YAML
 )
 
 // Parse reads the YAML documents of a file, one Value for each; empty documents
@@ -38,7 +39,11 @@ func Parse(file string, data []byte) ([]Value, Problems) {
 	for first, broken := 1, 0; first > 0 && broken < maxBroken; broken++ {
 		roots, err := src.load(first)
 		current := first
-		for _, root := range roots {
+		for i, root := range roots {
+			if i == maxDocs {
+				p := src.problem(root.Line, root.Column, 1, fmt.Sprintf("the file has more than %d documents", maxDocs))
+				return values, append(problems, p.WithHint("split it into several files")).Sorted()
+			}
 			_, current = src.document(root.Line)
 			if len(root.Content) == 0 || root.Content[0].ShortTag() == "!!null" {
 				continue
@@ -78,7 +83,9 @@ func (s *source) load(first int) (roots []*yaml.Node, err error) {
 		} else if err != nil {
 			return roots, err
 		}
-		roots = append(roots, &root)
+		if roots = append(roots, &root); len(roots) > maxDocs {
+			return roots, nil
+		}
 	}
 }
 
@@ -179,7 +186,7 @@ func (w *walker) keys(mapping *yaml.Node) {
 		case key.ShortTag() == "!!merge":
 			w.add(key, "write the fields out; an alias can stand for a whole value", "merge keys are not part of the language")
 		case seen[key.Value] != nil:
-			w.add(key, "keep one of them", "duplicate key %s: it is on line %d already", quote(key.Value), w.src.position(seen[key.Value].Line, 1).Line)
+			w.add(key, "keep one of them", "duplicate key %s: it is on line %d already", quote(key.Value), seen[key.Value].Line)
 		default:
 			seen[key.Value] = key
 		}

@@ -12,7 +12,7 @@ import (
 
 // How much of a hostile document reaches a terminal.
 const (
-	maxProblems = 100 // of one document; the last says that there are more
+	maxProblems = 100 // of one document, and of one list that is shown
 	maxMessage  = 600 // characters of a message or a hint
 	maxQuoted   = 60  // characters of a value quoted in a message
 	maxExcerpt  = 100 // characters of a source line
@@ -90,10 +90,15 @@ func (p *Problem) excerpt() (text, caret string) {
 	return strings.TrimRightFunc(line.String(), unicode.IsSpace), under.String()
 }
 
-// Error returns all problems, in the order of their positions.
+// Error returns the problems in the order of their positions, and their number
+// instead where there are more than anybody reads.
 func (p Problems) Error() string {
 	var b strings.Builder
 	for i, problem := range p.Sorted() {
+		if i == maxProblems {
+			fmt.Fprintf(&b, "\nand %d more problems", len(p)-i)
+			break
+		}
 		if i > 0 {
 			b.WriteByte('\n')
 		}
