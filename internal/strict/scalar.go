@@ -189,5 +189,5 @@ func scalarHint(v Value, t reflect.Type, f field) string {
 	case found && v.node.ShortTag() == "!!str" && v.node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 && !isScalar(t):
 		return "leave the quotes out"
 	}
-	return "write " + noun(t) + " there"
+	return "write " + noun(t)
 }
