@@ -178,4 +178,3 @@ func published(ports nat.PortMap) (list []netip.AddrPort) {
 	slices.SortFunc(list, netip.AddrPort.Compare)
 	return slices.Compact(list)
 }
-

@@ -47,20 +47,21 @@ const (
 // the local one. It may be used by several goroutines at once.
 type Client struct {
 	connect func() (*client.Client, error)
-
-	mu      sync.Mutex
-	samples map[string]sample // the last reading of each container's CPU clock, for Stats
 }
 
 // New returns a client. It costs nothing and needs no engine: the environment is
 // read and the connection made at the first call.
-func New() *Client {
-	return &Client{
-		connect: sync.OnceValues(func() (*client.Client, error) {
-			return client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-		}),
-		samples: map[string]sample{},
-	}
+func New() *Client { return connectTo(client.FromEnv) }
+
+// At returns a client of the engine at an address such as
+// "unix:///var/run/docker.sock", whatever the environment says. It costs nothing
+// either.
+func At(host string) *Client { return connectTo(client.WithHost(host)) }
+
+func connectTo(engine client.Opt) *Client {
+	return &Client{connect: sync.OnceValues(func() (*client.Client, error) {
+		return client.NewClientWithOpts(engine, client.WithAPIVersionNegotiation())
+	})}
 }
 
 // Close releases idle connections. The client is not used afterwards.
