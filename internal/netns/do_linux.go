@@ -61,3 +61,15 @@ func onThread(fn func() error) error {
 	}
 	return err
 }
+
+// Scratch runs fn inside a new network namespace, with nothing but a loopback
+// interface that is down. The namespace ends with fn, unless something that fn made
+// holds on to it.
+func Scratch(fn func() error) error {
+	return onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("cannot make a network namespace: %w", err)
+		}
+		return fn()
+	})
+}

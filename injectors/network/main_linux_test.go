@@ -1,0 +1,136 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/squallhq/squall/internal/require"
+	"github.com/squallhq/squall/internal/testbed"
+	"github.com/squallhq/squall/internal/uml"
+	"os/exec"
+)
+
+// TestMain lets this binary be three things: the tests, the init of user-mode Linux
+// that runs some of them there, and a process that holds a fault.
+func TestMain(m *testing.M) {
+	if uml.InGuest() {
+		uml.Guest(m.Run)
+	}
+	if record := os.Getenv(holdVariable); record != "" {
+		hold(record)
+	}
+	os.Exit(m.Run())
+}
+
+// TestInKernelWithNetem runs every TestNetem of this package inside user-mode
+// Linux, whose kernel has sch_netem, and shows each result as its own.
+func TestInKernelWithNetem(t *testing.T) {
+	if uml.InGuest() {
+		t.Skip("this is the inside")
+	}
+	machine := uml.Machine{
+		Kernel:  require.UML(t),
+		Init:    filepath.Join(t.TempDir(), "init"),
+		Args:    []string{"-test.v", "-test.run=^TestNetem", "-test.timeout=4m"},
+		Modules: []string{"ipv6", "veth", "bridge", "ifb", "sch_netem", "sch_htb"},
+	}
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", machine.Init, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the tests: %v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, err := machine.Run(ctx)
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if !strings.Contains(out, "\nPASS\n") {
+		t.Errorf("the tests inside did not pass\n%s", out)
+	}
+	passed := 0
+	for _, inner := range results(out) {
+		t.Run(inner.name, func(t *testing.T) {
+			t.Log(inner.log)
+			switch inner.verdict {
+			case "PASS":
+				passed++
+			default: // a test that is skipped in the one place made for it is missing
+				t.Errorf("%s inside user-mode Linux", inner.verdict)
+			}
+		})
+	}
+	if passed < 10 {
+		t.Errorf("only %d tests ran inside user-mode Linux\n%s", passed, out)
+	}
+}
+
+type innerTest struct{ name, verdict, log string }
+
+// results reads the output of go test -v, top-level tests only.
+func results(out string) []innerTest {
+	var list []innerTest
+	var log strings.Builder
+	for line := range strings.Lines(out) {
+		switch {
+		case strings.HasPrefix(line, "=== RUN"):
+			if !strings.Contains(line, "/") {
+				log.Reset()
+			}
+		case strings.HasPrefix(line, "--- "):
+			var inner innerTest
+			// A line that is cut short has no fields, and fails as such.
+			_, _ = fmt.Sscanf(line, "--- %4s: %s", &inner.verdict, &inner.name)
+			inner.log = log.String()
+			list = append(list, inner)
+		default:
+			log.WriteString(line)
+		}
+	}
+	return list
+}
+
+// net2 is a network of two hosts: the target, and one to talk with.
+type net2 struct{ target, peer *testbed.Host }
+
+func newNet(t *testing.T) net2 {
+	t.Helper()
+	require.Root(t)
+	prefix := fmt.Sprintf("sqn%d-%x", os.Getpid(), time.Now().UnixNano()&0xffffff)
+	network, err := testbed.New(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := network.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	host := func(name string) *testbed.Host {
+		h, err := network.AddHost(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	return net2{target: host("target"), peer: host("peer")}
+}
+
+const holdVariable = "SQUALL_TEST_HOLD"
+
+// hold applies a record and keeps it in until its standard input ends.
+func hold(record string) {
+	if err := applyText(record); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("held")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}

@@ -1,0 +1,25 @@
+package network
+
+import "github.com/squallhq/squall/injectors"
+
+// Injector returns the injector of network faults. It holds what the bpf backend
+// attaches: as long as it lives, so do they.
+func Injector() *injectors.Injector {
+	return injectors.New[Spec, Record](
+		"network",
+		"Makes a network slow, lossy or unreachable.",
+		[]injectors.Kind{injectors.KindContainer, injectors.KindNetNS, injectors.KindInterface, injectors.KindProcess},
+		newVerbs(),
+	)
+}
+
+// Capability is one thing that a host can do for network faults, or can't.
+type Capability struct {
+	Name string // "netem"
+	OK   bool
+	// Detail says what was found.
+	Detail string
+	// Cost says what squall can't do without it, and Remedy how to get it. Both are
+	// empty where it is there.
+	Cost, Remedy string
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package uml
+
+import "os/exec"
+
+func endWithGroup(*exec.Cmd) {}
