@@ -35,7 +35,7 @@ func (c *Compiler) explain(text strict.Text, issues []*common.Error) strict.Prob
 		line, column := issue.Location.Line(), issue.Location.Column()
 		p := text.ProblemAt(max(line, 1), max(column-nameBefore(text.Value, line, column), 0)+1, message)
 		if way != "" {
-			p.WithHint("%s", way)
+			p = p.WithHint("%s", way)
 		}
 		problems = append(problems, p)
 	}

@@ -65,7 +65,7 @@ func (i *inspection) comprehension(e ast.Expr) {
 	c := e.AsComprehension()
 	for _, name := range []string{c.IterVar(), c.IterVar2()} {
 		if _, isSLI := i.compiler.env.SLIs[name]; isSLI || slices.Contains(reserved, name) {
-			i.problem(e, "the variable `%s` hides what the name means elsewhere", name).WithHint("give it another name")
+			i.report(i.problem(e, "the variable `%s` hides what the name means elsewhere", name).WithHint("give it another name"))
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (i *inspection) call(e ast.Expr) {
 		if text, ok := literalText(c.Args()[1]); ok {
 			i.known(c.Args()[1], "fault", text, i.compiler.env.Faults)
 		} else {
-			i.problem(c.Args()[1], "the name of a fault must be written out").WithHint(`write fault("name")`)
+			i.report(i.problem(c.Args()[1], "the name of a fault must be written out").WithHint(`write fault("name")`))
 		}
 	case name == operators.Index && c.Args()[0].Kind() == ast.IdentKind && c.Args()[0].AsIdent() == targetsName:
 		if text, ok := literalText(c.Args()[1]); ok {
@@ -98,7 +98,7 @@ func (i *inspection) call(e ast.Expr) {
 func (i *inspection) literalDuration(e ast.Expr) {
 	if text, ok := literalText(e); ok {
 		if _, err := quantity.ParseDuration(text); err != nil {
-			i.problem(e, "%v", err)
+			i.report(i.problem(e, "%v", err))
 		}
 	}
 }
@@ -124,8 +124,9 @@ func (i *inspection) method(e ast.Expr, m *method) {
 		if err := sampling.Check(w.Range); err != nil {
 			p := i.problem(last(e.AsCall().Args()), "%v", err)
 			for _, text := range hint.Of(err) {
-				p.WithHint("%s", text)
+				p = p.WithHint("%s", text)
 			}
+			i.report(p)
 			return
 		}
 	}
@@ -146,7 +147,8 @@ func (i *inspection) reading(e ast.Expr) (read measurement, ok bool) {
 		receiver = receiver.AsCall().Target()
 	}
 	if receiver.Kind() != ast.IdentKind || !i.named(receiver) {
-		i.problem(receiver, "%s must be called on the name of an SLI", read.method.name).WithHint("write %s.%s(…)", i.example(), read.method.name)
+		i.report(i.problem(receiver, "%s must be called on the name of an SLI", read.method.name).
+			WithHint("write %s.%s(…)", i.example(), read.method.name))
 		return read, false
 	}
 	read.of.name = receiver.AsIdent()
@@ -166,13 +168,13 @@ func (i *inspection) reading(e ast.Expr) (read measurement, ok bool) {
 	}
 	text, ok := literalText(window)
 	if !ok {
-		i.problem(window, "the window of %s must be written out: squall keeps each window up to date while it samples", read.method.name).
-			WithHint(`write %s("5s")`, read.method.name)
+		i.report(i.problem(window, "the window of %s must be written out: squall keeps each window up to date while it samples", read.method.name).
+			WithHint(`write %s("5s")`, read.method.name))
 		return read, false
 	}
 	length, err := windowLength(types.String(text))
 	if err != nil {
-		i.problem(window, "the window of %s: %v", read.method.name, err)
+		i.report(i.problem(window, "the window of %s: %v", read.method.name, err))
 		return read, false
 	}
 	read.over.Length = length
@@ -188,7 +190,7 @@ func (i *inspection) share(e ast.Expr, read *measurement) bool {
 	read.share = float64(share)
 	exact := read.method.name == "burn" // an objective of 0 or 1 leaves no budget to burn
 	if ok && (share < 0 || share > 1 || exact && (share == 0 || share == 1)) {
-		i.problem(e, "%s must be between 0 and 1", read.method.share).WithHint("99.9 %% is written 0.999")
+		i.report(i.problem(e, "%s must be between 0 and 1", read.method.share).WithHint("99.9 %% is written 0.999"))
 		return false
 	}
 	return true
@@ -247,8 +249,9 @@ func (i *inspection) reachable(e ast.Expr, t Threshold) {
 	if !known || !t.OfValues || i.compiler.env.SLIs[t.SLI] != sli.Latency || t.Bound < timeout || t.Bound == timeout && !strict {
 		return
 	}
-	i.problem(e, "%s can't be above %s: an attempt is given up after %s", t.Call, time.Duration(t.Bound*float64(time.Second)), sampling.Timeout).
-		WithHint("give %s a longer timeout and interval, or write a lower bound", t.SLI)
+	bound := time.Duration(t.Bound * float64(time.Second))
+	i.report(i.problem(e, "%s can't be above %s: an attempt is given up after %s", t.Call, bound, sampling.Timeout).
+		WithHint("give %s a longer timeout and interval, or write a lower bound", t.SLI))
 }
 
 // known reports a name that is not one of the names.
@@ -258,17 +261,18 @@ func (i *inspection) known(e ast.Expr, kind, name string, names []string) {
 	}
 	p := i.problem(e, "there is no %s `%s`", kind, name)
 	if near := strict.Suggest(name, names); near != "" {
-		p.WithHint("did you mean `%s`?", near)
+		p = p.WithHint("did you mean `%s`?", near)
 	}
+	i.report(p)
 }
 
-// problem reports a problem where an expression begins.
+// problem makes a problem that stands where an expression begins.
 func (i *inspection) problem(e ast.Expr, format string, args ...any) *strict.Problem {
 	at := i.ast.SourceInfo().GetStartLocation(e.ID())
-	p := i.text.ProblemAt(max(at.Line(), 1), max(at.Column(), 0)+1, fmt.Sprintf(format, args...))
-	i.problems = append(i.problems, p)
-	return p
+	return i.text.ProblemAt(max(at.Line(), 1), max(at.Column(), 0)+1, fmt.Sprintf(format, args...))
 }
+
+func (i *inspection) report(p *strict.Problem) { i.problems = append(i.problems, p) }
 
 func literalText(e ast.Expr) (string, bool) {
 	if e.Kind() != ast.LiteralKind {

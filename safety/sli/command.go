@@ -52,12 +52,12 @@ func (c *Command) Check(at strict.Value) strict.Problems {
 	program := c.Argv[0]
 	items := argv.Items()
 	switch {
-	case strings.ContainsRune(program, filepath.Separator) && !filepath.IsAbs(program):
-		problems = append(problems, items[0].Problemf("the program %q is a relative path", program).
-			WithHint("write an absolute path, or a name that PATH finds"))
 	case len(c.Argv) == 1 && strings.ContainsAny(program, " |;&><$"):
 		problems = append(problems, items[0].Problemf("the program %q looks like a line for a shell", program).
 			WithHint("write each argument as an item of its own: [curl, -f, …]"))
+	case strings.ContainsRune(program, filepath.Separator) && !filepath.IsAbs(program):
+		problems = append(problems, items[0].Problemf("the program %q is a relative path", program).
+			WithHint("write an absolute path, or a name that PATH finds"))
 	}
 	for i, arg := range c.Argv {
 		if strings.ContainsRune(arg, 0) {

@@ -169,26 +169,23 @@ func (i instant) number() (float64, error) {
 	return value, nil // NaN and the infinities are Series' to refuse
 }
 
-// severalError names the first few of several series.
+// severalError names the first few of several series, by the labels in which they
+// differ.
 func severalError(vector []series) error {
 	const few = 3
 	var names []string
 	for _, s := range vector[:min(few, len(vector))] {
-		names = append(names, s.name())
+		var labels []string
+		for _, label := range slices.Sorted(maps.Keys(s.Metric)) {
+			if !slices.ContainsFunc(vector, func(other series) bool { return other.Metric[label] != s.Metric[label] }) {
+				continue
+			}
+			labels = append(labels, fmt.Sprintf("%s=%q", label, s.Metric[label]))
+		}
+		names = append(names, "{"+strings.Join(labels, ", ")+"}")
 	}
 	if len(vector) > few {
 		names = append(names, "…")
 	}
 	return fmt.Errorf("the query returned %d series, and an SLI needs one (wrap it in sum() or max()): %s", len(vector), strings.Join(names, ", "))
-}
-
-// name is a series as PromQL writes it.
-func (s series) name() string {
-	var labels []string
-	for _, label := range slices.Sorted(maps.Keys(s.Metric)) {
-		if label != "__name__" {
-			labels = append(labels, fmt.Sprintf("%s=%q", label, s.Metric[label]))
-		}
-	}
-	return s.Metric["__name__"] + "{" + strings.Join(labels, ", ") + "}"
 }

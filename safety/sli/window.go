@@ -53,9 +53,6 @@ type cached struct {
 // moving samples in and out one by one.
 const rebuildFrom = 512
 
-// end is the number of the next sample.
-func (p *points) end() int { return p.first + len(p.held) }
-
 func (p *points) at(number int) point { return p.held[number-p.first] }
 
 // since returns the number of the first sample for which after holds, which must
