@@ -215,7 +215,7 @@ func (s *Spec) nameFaults(at strict.Value) (problems strict.Problems) {
 // checkTimes checks that every fault has an end, and that it comes after its
 // beginning.
 func (s *Spec) checkTimes(at strict.Value) (problems strict.Problems) {
-	last := s.lastEnd()
+	last := s.FaultsDuration()
 	for i, item := range at.Field("faults").Items() {
 		f := s.Faults[i]
 		switch {
@@ -249,7 +249,7 @@ func (s *Spec) checkDuration(at strict.Value) strict.Problems {
 	}
 	return strict.Problems{at.Field("limits").Field("duration").
 		Problemf("the run takes %s (baseline %s, faults %s, recovery %s), longer than its limit of %s",
-			need, s.Baseline, s.lastEnd(), s.Recovery, s.Limits.Duration).
+			need, s.Baseline, s.FaultsDuration(), s.Recovery, s.Limits.Duration).
 		WithHint("raise the limit to %s, or shorten the experiment", need)}
 }
 

@@ -68,7 +68,7 @@ func (d *decoder) slice(v Value, dst reflect.Value, f field) bool {
 	if v.node == nil || v.node.Kind != yaml.SequenceNode {
 		p := v.Problemf("%s must be a list, not %s", v.name(), v.what())
 		if v.node != nil && v.node.Kind == yaml.ScalarNode && !v.isNull() {
-			p = p.WithHint("begin a new line with a hyphen: - %s", clip(v.node.Value, maxQuoted))
+			p = p.WithHint("begin a new line with a hyphen: - %s", clip(v.node.Value))
 		} else {
 			p = p.WithHint("put a hyphen before each item")
 		}
@@ -126,7 +126,7 @@ func (d *decoder) keyIsText(key Value) bool {
 		return false
 	}
 	if key.node.ShortTag() != "!!str" {
-		d.add(key.Problemf("the key %s is not a text", quote(key.node.Value)).WithHint("quote it: %q", clip(key.node.Value, maxQuoted)))
+		d.add(key.Problemf("the key %s is not a text", quote(key.node.Value)).WithHint("quote it: %q", clip(key.node.Value)))
 		return false
 	}
 	return true
@@ -134,8 +134,7 @@ func (d *decoder) keyIsText(key Value) bool {
 
 func (d *decoder) structure(v Value, dst reflect.Value) bool {
 	s := shapeOf(dst.Type())
-	before := len(d.problems)
-	clean := true
+	var clean bool
 	switch {
 	case v.node == nil || v.isNull():
 		d.add(v.Problemf("%s is empty", v.name()).WithHint("it takes %s", list(s.keys(d.voc), "and")))
@@ -149,7 +148,7 @@ func (d *decoder) structure(v Value, dst reflect.Value) bool {
 		d.add(p.WithHint("it takes %s", list(s.keys(d.voc), "and")))
 		return false
 	}
-	if !clean || len(d.problems) > before && d.full() {
+	if !clean {
 		return false
 	}
 	if reflect.PointerTo(dst.Type()).Implements(checkerType) {
@@ -160,8 +159,6 @@ func (d *decoder) structure(v Value, dst reflect.Value) bool {
 	return true
 }
 
-func (d *decoder) full() bool { return len(d.problems) >= maxProblems }
-
 // shorthand decodes a bare scalar that stands for a whole struct.
 func (d *decoder) shorthand(v Value, dst reflect.Value, s shape) bool {
 	clean := true
@@ -170,7 +167,7 @@ func (d *decoder) shorthand(v Value, dst reflect.Value, s shape) bool {
 		case f.key == s.shorthand.key:
 			clean = d.value(v, dst.Field(f.index), f) && clean
 		case f.required:
-			d.add(v.Problemf("%s needs a %s too", v.name(), quote(f.key)).WithHint("write `%s: %s` and `%s: …`", s.shorthand.key, clip(v.node.Value, maxQuoted), f.key))
+			d.add(v.Problemf("%s needs a %s too", v.name(), quote(f.key)).WithHint("write `%s: %s` and `%s: …`", s.shorthand.key, clip(v.node.Value), f.key))
 			clean = false
 		default:
 			d.absent(dst.Field(f.index), f)

@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/squallhq/squall/internal/printable"
 )
 
 // How much of a hostile document reaches a terminal.
@@ -21,7 +22,7 @@ const (
 
 // WithHint says what would be right, and returns p.
 func (p *Problem) WithHint(format string, args ...any) *Problem {
-	p.Hint = clip(visible(fmt.Sprintf(format, args...)), maxMessage)
+	p.Hint = printable.Text(fmt.Sprintf(format, args...), maxMessage)
 	return p
 }
 
@@ -30,7 +31,7 @@ func (p *Problem) WithHint(format string, args ...any) *Problem {
 func (p *Problem) Error() string {
 	var b strings.Builder
 	if p.Position.File != "" {
-		b.WriteString(visible(p.Position.File) + ":")
+		b.WriteString(printable.Text(p.Position.File, maxMessage) + ":")
 	}
 	if p.Position.Line > 0 {
 		fmt.Fprintf(&b, "%d:%d:", p.Position.Line, p.Position.Column)
@@ -66,10 +67,7 @@ func (p *Problem) excerpt() (text, caret string) {
 	}
 	last := max(column+p.width, column+1)
 	for i := start; i < end; i++ {
-		shown := string(runes[i])
-		if runes[i] != '\t' {
-			shown = visible(shown)
-		}
+		shown := visible(runes[i])
 		line.WriteString(shown)
 		switch {
 		case i >= last:
@@ -125,26 +123,14 @@ func (p Problems) Sorted() Problems {
 	})
 }
 
-// visible writes out what a terminal would obey or hide: control characters,
-// bidirectional marks, bytes that are not UTF-8.
-func visible(text string) string {
-	plain := func(r rune) bool { return strconv.IsPrint(r) && r != utf8.RuneError }
-	if strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
-		return text
+// visible writes out a character that a terminal would obey or hide. A tab stays
+// what it is.
+func visible(r rune) string {
+	if r == '\t' || strconv.IsPrint(r) {
+		return string(r)
 	}
-	var b strings.Builder
-	for i, r := range text {
-		switch {
-		case plain(r) || r == utf8.RuneError && strings.HasPrefix(text[i:], "\uFFFD"):
-			b.WriteRune(r)
-		case r == utf8.RuneError:
-			fmt.Fprintf(&b, `\x%02x`, text[i])
-		default:
-			quoted := strconv.QuoteRune(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-	}
-	return b.String()
+	quoted := strconv.QuoteRune(r)
+	return quoted[1 : len(quoted)-1]
 }
 
 // cells is the number of terminal columns that text takes, near enough for a
@@ -163,23 +149,11 @@ func cells(text string) (n int) {
 	return n
 }
 
-// clip shortens text to most characters, with an ellipsis.
-func clip(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	n := 0
-	for i := range text {
-		if n == most-1 {
-			return text[:i] + "…"
-		}
-		n++
-	}
-	return text
-}
+// clip makes a piece of a document short and harmless.
+func clip(text string) string { return printable.Text(text, maxQuoted) }
 
 // quote shows a piece of a document inside a message.
-func quote(text string) string { return "`" + clip(visible(text), maxQuoted) + "`" }
+func quote(text string) string { return "`" + clip(text) + "`" }
 
 // list shows names in a message: "`a`, `b` or `c`".
 func list(names []string, word string) string {

@@ -175,7 +175,7 @@ func scalarHint(v Value, t reflect.Type, f field) string {
 	text, found := v.Scalar()
 	switch {
 	case found && t.Kind() == reflect.String && !isScalar(t):
-		return fmt.Sprintf("quote it: %q", clip(text, maxQuoted))
+		return fmt.Sprintf("quote it: %q", clip(text))
 	case f.example != "":
 		return fmt.Sprintf("write %s, for example `%s: %s`", noun(t), f.key, f.example)
 	case len(f.enum) > 0:

@@ -73,16 +73,6 @@ func shapeOf(t reflect.Type) shape {
 	return s
 }
 
-// field returns the field of that key, nil where there is none.
-func (s shape) field(key string) *field {
-	for i := range s.fields {
-		if s.fields[i].key == key {
-			return &s.fields[i]
-		}
-	}
-	return nil
-}
-
 // keys returns every key that a mapping of this shape may have.
 func (s shape) keys(voc Vocabulary) []string {
 	var keys []string

@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/squallhq/squall/internal/printable"
 )
 
 // source is a file's text with its lines, as YAML counts them.
@@ -96,10 +98,10 @@ func (s *source) position(line, column int) Position {
 	return Position{File: s.file, Line: line, Column: column}
 }
 
-// problem returns a problem at a place of the file.
+// problem returns a problem at a place of the file, its message made harmless.
 func (s *source) problem(line, column, width int, message string) *Problem {
 	at := s.position(line, column)
-	return &Problem{Position: at, Message: message, line: s.line(at.Line), width: width}
+	return &Problem{Position: at, Message: printable.Text(message, maxMessage), line: s.line(at.Line), width: width}
 }
 
 // document returns the first line of the document that line is part of, and the

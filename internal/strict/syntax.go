@@ -14,7 +14,7 @@ import (
 func (s *source) syntaxProblem(err error, current int) *Problem {
 	var load *yaml.LoadError
 	if !errors.As(err, &load) {
-		return s.problem(1, 1, 1, clip(visible("cannot read the YAML: "+err.Error()), maxMessage)).WithHint("check the indentation and the quotes")
+		return s.problem(1, 1, 1, "cannot read the YAML: "+err.Error()).WithHint("check the indentation and the quotes")
 	}
 	line, column := load.Mark.Line, load.Mark.Column
 	if line == 0 {
@@ -34,7 +34,7 @@ func (s *source) syntaxProblem(err error, current int) *Problem {
 			message += s.sinceLine(load.ContextMark.Line)
 		}
 	}
-	p := s.problem(line, column, 1, clip(visible(message), maxMessage))
+	p := s.problem(line, column, 1, message)
 	return p.WithHint("%s", s.syntaxHint(load, p))
 }
 

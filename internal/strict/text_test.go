@@ -142,7 +142,7 @@ func checkPlaces(t *testing.T, source string, text strict.Text) {
 			}
 			continue
 		}
-		if got := shown[p.Column-1]; got != want && got != '\\' && !(want == ' ' && got == '\t') {
+		if got := shown[p.Column-1]; got != want && got != '\\' && (want != ' ' || got != '\t') {
 			t.Errorf("%q of %q is shown at %q, %d:%d of %q", want, text.Value, got, p.Line, p.Column, source)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/squallhq/squall/internal/printable"
 )
 
 // IsZero reports whether v is absent: nothing stands at its path. A null is not
@@ -84,9 +86,9 @@ func (v Value) Keys() []Value {
 // Problemf returns a problem that stands at v. Control characters of its text are
 // made visible.
 func (v Value) Problemf(format string, args ...any) *Problem {
-	message := clip(visible(fmt.Sprintf(format, args...)), maxMessage)
+	message := fmt.Sprintf(format, args...)
 	if v.src == nil || v.at == nil {
-		return &Problem{Message: message}
+		return &Problem{Message: printable.Text(message, maxMessage)}
 	}
 	return v.src.problem(v.at.Line, v.at.Column, v.src.width(v.at), message)
 }
