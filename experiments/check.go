@@ -24,13 +24,12 @@ var (
 	identifier   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 )
 
-// reserved are the words that a name in a guard cannot be: CEL's own, and those
-// that guards have already.
+// reserved are the words that mean something else in guards: CEL's keywords, those
+// it keeps for later, its types, and what guards have besides SLIs.
 var reserved = strings.Fields(`
 	as break const continue else false for function if import in let loop namespace null package return true var void while
-	all bool bytes double duration dyn exists exists_one filter google has int list map matches math null_type optional
-	size string strings timestamp type uint
-	baseline elapsed fault phase slis target targets`)
+	bool bytes double duration dyn google int list map null_type string timestamp type uint
+	elapsed fault phase targets`)
 
 // Check implements strict.Checker.
 func (m *Metadata) Check(at strict.Value) (problems strict.Problems) {
