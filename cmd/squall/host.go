@@ -57,4 +57,17 @@ func startDeadman(ctx context.Context, path string, deadline time.Duration) (eng
 // containers lets SLIs ask Docker.
 type containers struct{ client *docker.Client }
 
+func (c containers) ContainerStatus(ctx context.Context, name string) (sli.ContainerStatus, error) {
+	found, err := c.client.Inspect(ctx, name)
+	if err != nil {
+		return sli.ContainerStatus{}, err
+	}
+	return sli.ContainerStatus{State: string(found.State), Health: string(found.Health), Restarts: found.RestartCount}, nil
+}
+
+func (c containers) ContainerUsage(ctx context.Context, name string) (sli.ContainerUsage, error) {
+	usage, err := c.client.Usage(ctx, name)
+	return sli.ContainerUsage(usage), err
+}
+
 func terminal(fd int) bool { return term.IsTerminal(fd) }

@@ -22,11 +22,11 @@ the loader itself uses. With it an editor completes and checks while you write:
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			registry, _ := newRegistry()
 			vocabulary := engine.Vocabulary(registry)
-			write := experiments.Schema
 			if reference {
-				write = experiments.Reference
+				_, err := cmd.OutOrStdout().Write(experiments.Reference(vocabulary))
+				return err
 			}
-			text, err := write(vocabulary)
+			text, err := experiments.Schema(vocabulary)
 			if err != nil {
 				return err
 			}

@@ -77,7 +77,7 @@ func Recover(ctx context.Context, registry *injectors.Registry, path string) Rec
 		u.id = entry.Step
 		pending = append(pending, u)
 	}
-	ctx, cancel := context.WithTimeout(ctx, rollbackLimit)
+	ctx, cancel := context.WithTimeout(ctx, defaultRollbackLimit)
 	defer cancel()
 	var mu sync.Mutex
 	revertAll(pending, func(u undo) string { return u.Object }, func(u undo) {

@@ -21,9 +21,9 @@ import (
 const (
 	// applyLimit bounds one Apply with its Verify.
 	applyLimit = 30 * time.Second
-	// rollbackLimit bounds the whole rollback, waiting for a container's health
-	// included.
-	rollbackLimit = time.Minute
+	// defaultRollbackLimit bounds the whole rollback, waiting for a container's
+	// health included.
+	defaultRollbackLimit = time.Minute
 	// verifyEvery is how often a fault that is in is checked for being in still.
 	verifyEvery = time.Second
 	// verifyLimit bounds such a check.
@@ -39,7 +39,9 @@ type Run struct {
 	plan    *Plan
 	observe func(Event)
 
-	id      string
+	id            string
+	rollbackLimit time.Duration
+
 	started time.Time
 	series  map[string]*sli.Series
 	dirty   *signals
@@ -66,7 +68,7 @@ func NewRun(host Host, plan *Plan, observe func(Event)) *Run {
 	if observe == nil {
 		observe = func(Event) {}
 	}
-	r := &Run{host: host, plan: plan, observe: observe, id: newRunID(), series: map[string]*sli.Series{}}
+	r := &Run{host: host, plan: plan, observe: observe, id: newRunID(), rollbackLimit: defaultRollbackLimit}
 	for _, planned := range plan.Steps {
 		r.steps = append(r.steps, &step{PlannedStep: planned, state: stepWaiting})
 	}
@@ -192,7 +194,7 @@ func (r *Run) arm(ctx context.Context) (release func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the journal, so nothing may be injected: %w", err)
 	}
-	deadline := experiment.Spec.FaultsDuration() + applyLimit + rollbackLimit
+	deadline := experiment.Spec.FaultsDuration() + applyLimit + r.rollbackLimit
 	deadman, err := r.host.Deadman(ctx, r.journal.Path(), deadline)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start the deadman, so nothing may be injected: %w", err), r.journal.Finish())
@@ -311,11 +313,11 @@ func (r *Run) rollback(ctx context.Context, end *ending) {
 	if len(pending) == 0 {
 		return
 	}
-	r.enter(PhaseRollback, rollbackLimit)
+	r.enter(PhaseRollback, r.rollbackLimit)
 	if end.reaction != nil {
 		end.reaction.AbortIssued = time.Now()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.rollbackLimit)
 	defer cancel()
 	revertAll(pending, func(s *step) string { return s.Object }, func(s *step) { r.revert(ctx, s) })
 	if end.reaction != nil {
@@ -336,6 +338,9 @@ func (r *Run) recovery(ctx context.Context, end *ending) *Recovery {
 	defer deadline.Stop()
 	for {
 		unmet, _ := r.guards.unmet(kindAdmit, r.world(), time.Now())
+		if waiting := r.notSampledSince(began); waiting != "" {
+			unmet = append(unmet, waiting)
+		}
 		if len(unmet) == 0 {
 			return &Recovery{Recovered: true, Seconds: time.Since(began).Seconds()}
 		}
@@ -355,6 +360,19 @@ func (r *Run) recovery(ctx context.Context, end *ending) *Recovery {
 		}
 		return &Recovery{Seconds: time.Since(began).Seconds()}
 	}
+}
+
+// notSampledSince names an SLI of the admit rules that has no sample since an
+// instant, or nothing: the steady state is not back before somebody has looked.
+func (r *Run) notSampledSince(instant time.Time) string {
+	for _, rule := range r.plan.Program.Admit {
+		for _, name := range rule.SLIs() {
+			if newest := r.series[name].Recent(1); len(newest) == 0 || newest[0].At.Before(instant) {
+				return fmt.Sprintf("SLI %q has no sample since the rollback", name)
+			}
+		}
+	}
+	return ""
 }
 
 func stopped(ctx context.Context) *ending {

@@ -113,7 +113,7 @@ func (r *Run) drive(ctx context.Context, s *step, began time.Time, length time.D
 			return nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.rollbackLimit)
 	defer cancel()
 	r.revert(ctx, s)
 	return nil
@@ -142,7 +142,7 @@ func (r *Run) apply(ctx context.Context, s *step) error {
 	if err != nil {
 		return fmt.Errorf("cannot verify that it took effect: %w", err)
 	}
-	if status.Presence != injectors.Present {
+	if !tookEffect(status) {
 		return fmt.Errorf("it reported success, but is %s: %s", status.Presence, status.Detail)
 	}
 	s.with(func() {
@@ -186,7 +186,7 @@ func (r *Run) look(ctx context.Context, s *step, limit time.Duration) {
 		if s.state != stepActive {
 			return
 		}
-		if status.Presence == injectors.Present {
+		if tookEffect(status) {
 			s.evidence = evidenceOf(status)
 			return
 		}
@@ -277,6 +277,12 @@ func revertAll[T any](items []T, object func(T) string, revert func(T)) {
 		})
 	}
 	reverting.Wait()
+}
+
+// tookEffect reports whether an effect is there, or was there and is over by
+// itself, as that of a restart is.
+func tookEffect(status injectors.Status) bool {
+	return status.Presence == injectors.Present || status.Presence == injectors.Absent && status.Touched > 0
 }
 
 func evidenceOf(status injectors.Status) Evidence {
