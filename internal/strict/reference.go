@@ -139,6 +139,9 @@ func plural(name string) string {
 	if strings.ContainsAny(name, "` ") && name != "whole number" && name != "bit rate" {
 		return name // an enumeration, or a list
 	}
+	if strings.HasSuffix(name, "s") {
+		return name + "es"
+	}
 	return name + "s"
 }
 
