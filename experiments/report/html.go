@@ -97,7 +97,7 @@ func class(r *engine.Result) string {
 
 func figures(r *engine.Result) []figure {
 	var list []figure
-	if x := r.Reaction; x != nil {
+	if x := r.Reaction; x != nil && r.Rollback == engine.Clean {
 		list = append(list, figure{"Reaction", seconds(x.Total), "first bad sample to last fault verified gone", ""})
 	}
 	if x := r.Recovery; x != nil {

@@ -127,7 +127,9 @@ func moments(r *engine.Result) []moment {
 	if x := r.Reaction; x != nil {
 		add(x.Breach, "bad", "The first bad sample arrives.")
 		add(x.Detected, "bad", "A guard says abort.")
-		add(x.Clean, "good", "The last fault is verified gone, %s after the first bad sample.", seconds(x.Total))
+		if r.Rollback == engine.Clean {
+			add(x.Clean, "good", "The last fault is verified gone, %s after the first bad sample.", seconds(x.Total))
+		}
 	}
 	slices.SortStableFunc(list, func(a, b moment) int { return a.At.Compare(b.At) })
 	return list
@@ -212,7 +214,7 @@ func recovery(r *engine.Result) string {
 // reaction says how fast an abort was, or nothing.
 func reaction(r *engine.Result) string {
 	x := r.Reaction
-	if x == nil {
+	if x == nil || r.Rollback != engine.Clean { // without the last revert the time has no end
 		return ""
 	}
 	return fmt.Sprintf("%s from the first bad sample to the last fault verified gone (%s until the guard was sure, %s to roll back)",
