@@ -33,7 +33,7 @@ files. "-" reads standard input.`,
 				}
 				if err != nil {
 					wrong++
-					report(cmd.ErrOrStderr(), err)
+					complainAbout(cmd.ErrOrStderr(), err)
 					continue
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok (%s)\n", file, contents(len(experiments), len(schedules)))

@@ -60,11 +60,11 @@ func run() int {
 	defer stop()
 	root := newRoot()
 	root.SetContext(ctx)
-	return report(os.Stderr, root.Execute())
+	return complainAbout(os.Stderr, root.Execute())
 }
 
-// report prints an error with its hints and returns the exit code.
-func report(stderr io.Writer, err error) int {
+// complainAbout prints an error with its hints and returns the exit code.
+func complainAbout(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
@@ -153,7 +153,7 @@ Exit codes of run: 0 held, 1 breached, 2 invalid document or usage, 3 refused,
 	}
 	root.AddCommand(
 		newCheck(), newPlan(), newRun(), newRecover(), newServe(), newSchedule(),
-		newTargets(), newDoctor(), newReport(), newSchema(), newDemo(), newVersion(), newDeadman(),
+		newTargets(), newDoctor(), newReport(), newSchema(), newVersion(), newDeadman(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hint.Wrap(err, "`%s --help` lists the flags", cmd.CommandPath())
