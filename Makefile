@@ -4,7 +4,7 @@ SHELL    := bash
 BIN      := bin/squall
 PREFIX   ?= /usr/local
 GOFLAGS  += -trimpath
-export CGO_ENABLED := 0
+
 
 # Pinned, and built from source by the module proxy: nothing has to be installed.
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -16,7 +16,7 @@ help: ## list the tasks
 
 .PHONY: build
 build: ## build bin/squall, one static binary
-	@go build $(GOFLAGS) -ldflags='-s -w' -o $(BIN) ./cmd/squall
+	@CGO_ENABLED=0 go build $(GOFLAGS) -ldflags='-s -w' -o $(BIN) ./cmd/squall
 
 .PHONY: install
 install: build ## install squall to PREFIX/bin (/usr/local/bin)
