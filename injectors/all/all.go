@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/squallhq/squall/injectors"
+	"github.com/squallhq/squall/injectors/container"
 	"github.com/squallhq/squall/injectors/docker"
 	"github.com/squallhq/squall/injectors/network"
 )
@@ -12,5 +13,6 @@ import (
 func Registry(client *docker.Client) *injectors.Registry {
 	return injectors.NewRegistry(
 		network.Injector(),
+		container.Injector(client),
 	)
 }

@@ -82,7 +82,7 @@ func TestErrors(t *testing.T) {
 		{"no path of its own", func() error { _, err := client.Inspect(t.Context(), "../info"); return err }, docker.ErrNotFound},
 		{"an empty name", func() error { return client.Start(t.Context(), "") }, docker.ErrNotFound},
 		{"a signal to what does not run", func() error { return client.Kill(t.Context(), c.ID, "SIGTERM") }, docker.ErrConflict},
-		{"a thaw of what is not frozen", func() error { return client.Unpause(t.Context(), c.ID) }, docker.ErrConflict},
+		{"a pause of what does not run", func() error { return client.Pause(t.Context(), c.ID) }, docker.ErrConflict},
 	} {
 		if err := test.call(); !errors.Is(err, test.want) || !strings.HasPrefix(err.Error(), "cannot ") {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
