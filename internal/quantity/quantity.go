@@ -87,7 +87,7 @@ func ParsePercent(text string) (Percent, error) {
 // Fraction returns p as a number between 0 and 1.
 func (p Percent) Fraction() float64 { return float64(p) / 100 }
 
-func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'g', -1, 64) + "%" }
+func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -1, 64) + "%" }
 
 // UnmarshalText reads a Percent; see ParsePercent.
 func (p *Percent) UnmarshalText(text []byte) (err error) {
@@ -111,7 +111,7 @@ func (s *Share) UnmarshalText(text []byte) error {
 
 // MarshalText writes a Share without its sign.
 func (s Share) MarshalText() ([]byte, error) {
-	return []byte(strconv.FormatFloat(float64(s), 'g', -1, 64)), nil
+	return []byte(strconv.FormatFloat(float64(s), 'f', -1, 64)), nil
 }
 
 // Rate is a bit rate in bits per second, written with tc's units: "512kbit",
@@ -154,7 +154,7 @@ func (r Rate) String() string {
 	for _, unit := range []int{2, 1, 0} {
 		u := rateUnits[unit]
 		if v := float64(r) / u.bits; v >= 1 {
-			return strconv.FormatFloat(v, 'g', -1, 64) + u.suffix
+			return strconv.FormatFloat(v, 'f', -1, 64) + u.suffix
 		}
 	}
 	return strconv.FormatUint(uint64(r), 10) + "bit"

@@ -223,7 +223,7 @@ func FuzzParseDuration(f *testing.F) {
 }
 
 func FuzzParsePercent(f *testing.F) {
-	fuzz(f, quantity.ParsePercent, "0%", "0.5%", "100%", "0.5", "-1%", "nan%")
+	fuzz(f, quantity.ParsePercent, "0%", ".00001%", "0.5%", "100%", "0.5", "-1%", "nan%")
 }
 
 func FuzzParseRate(f *testing.F) {
