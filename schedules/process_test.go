@@ -91,7 +91,7 @@ func TestProcessRunner(t *testing.T) {
 			}()
 			exit, err := script(part, file).Run(ctx, file, "x")
 			cancel()
-			if exit != test.exit || (test.err == nil) != (err == nil) || test.err != nil && test.err != errAny && !errors.Is(err, test.err) {
+			if exit != test.exit || (test.err == nil) != (err == nil) || !errors.Is(err, test.err) && !errors.Is(test.err, errAny) {
 				t.Errorf("exit %d, %v", exit, err)
 			}
 			if said := content(t, file); said != test.said {

@@ -126,16 +126,16 @@ func start(ctx context.Context, options Options) (*Deadman, error) {
 	d.cmd = exec.Command(argv[0], argv[1:]...)
 	d.cmd.ExtraFiles = files.files
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// It fits the pipe, so it can wait there for its reader.
+	if err := d.send(hello); err != nil {
+		return nil, errors.Join(err, pipe.Close())
+	}
 	if err := d.cmd.Start(); err != nil {
 		return nil, errors.Join(err, pipe.Close())
 	}
 	go d.watch()
 	files.close()
-	err = d.send(hello)
-	if err == nil {
-		err = awaitReady(ctx, ready)
-	}
-	if err != nil {
+	if err := awaitReady(ctx, ready); err != nil {
 		return nil, errors.Join(err, d.abandon())
 	}
 	return d, nil
