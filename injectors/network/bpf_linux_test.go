@@ -77,7 +77,7 @@ func TestBPFGilbertElliottHasItsBursts(t *testing.T) {
 	requireTCX(t)
 	n := newNet(t)
 	inject(t, Spec{GilbertElliott: &GilbertElliott{ToBad: 2, ToGood: 20, BadLoss: 100}, Backend: bpfName}, n.target)
-	checkBursts(t, n, traffic{packets: 40000, size: 32}, 0.02, 0.2)
+	checkBursts(t, n, traffic{packets: 25000, size: 32}, 0.02, 0.2)
 }
 
 // checkBursts measures a Gilbert-Elliott model that loses all in the bad state: the

@@ -58,7 +58,10 @@ func (netem) describe(record *Record, spec *Spec) description {
 	if spec.Partition != "" {
 		d.notes = append(d.notes, "what the target sends is dropped, and what it receives is not: this kernel has no TCX to drop that with")
 	}
-	if spec.Jitter > 0 && spec.Rate == 0 {
+	switch {
+	case spec.Jitter > 0 && spec.Rate > 0:
+		d.notes = append(d.notes, "a rate keeps packets in order: each waits for the slowest before it, so that jitter makes the mean delay longer")
+	case spec.Jitter > 0:
 		d.notes = append(d.notes, "jitter lets packets overtake each other")
 	}
 	if spec.Correlation > 0 || spec.LossCorrelation > 0 {

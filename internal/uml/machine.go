@@ -69,7 +69,11 @@ func (m Machine) Run(ctx context.Context) (output string, err error) {
 	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, dir
 	cmd.WaitDelay = 5 * time.Second
 	endWithGroup(cmd)
-	runErr := cmd.Run()
+	runErr := cmd.Start()
+	if runErr == nil {
+		favour(cmd)
+		runErr = cmd.Wait()
+	}
 	output = strings.ReplaceAll(out.String(), "\r\n", "\n") // it is a terminal's
 	_, status, found := strings.Cut(output, ended)
 	status, _, _ = strings.Cut(status, "\n")

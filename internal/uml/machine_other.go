@@ -5,3 +5,5 @@ package uml
 import "os/exec"
 
 func endWithGroup(*exec.Cmd) {}
+
+func favour(*exec.Cmd) {}
