@@ -121,9 +121,11 @@ func (m *method) declare() cel.EnvOption {
 	return cel.Function(m.name, overloads...)
 }
 
-// base returns the environment without any SLI. Building it takes some
-// milliseconds, so it is built once, when the first rule is compiled.
-var base = sync.OnceValues(func() (*cel.Env, error) {
+// base returns the environment without any SLI. Building it takes a millisecond or
+// two, so it is built once, when the first rule is compiled.
+var base = sync.OnceValues(newBase)
+
+func newBase() (*cel.Env, error) {
 	// Multiplication and division are declared anew, with durations; CEL binds each
 	// of its operators as a whole.
 	standard := new(env.LibrarySubset).AddExcludedFunctions(
@@ -155,7 +157,7 @@ var base = sync.OnceValues(func() (*cel.Env, error) {
 		return nil, fmt.Errorf("cannot build the guards' language: %w", err)
 	}
 	return built, nil
-})
+}
 
 // expandFault makes fault(x) a call that can reach the run.
 func expandFault(eh cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {

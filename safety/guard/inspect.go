@@ -231,8 +231,8 @@ func (i *inspection) comparison(e ast.Expr) {
 	}
 	before := len(i.problems)
 	read, ok := i.reading(figure)
-	i.problems = i.problems[:before] // the call is visited for itself too
-	if !ok {
+	i.problems = i.problems[:before]                       // the call is visited for itself too
+	if !ok || read.method.share != "" && read.share == 0 { // a share that is computed
 		return
 	}
 	t := Threshold{SLI: read.of.name, Call: read.String(), Operator: operator, Bound: value, OfValues: read.method.result == valueType}
@@ -269,7 +269,8 @@ func (i *inspection) known(e ast.Expr, kind, name string, names []string) {
 // problem makes a problem that stands where an expression begins.
 func (i *inspection) problem(e ast.Expr, format string, args ...any) *strict.Problem {
 	at := i.ast.SourceInfo().GetStartLocation(e.ID())
-	return i.text.ProblemAt(max(at.Line(), 1), max(at.Column(), 0)+1, fmt.Sprintf(format, args...))
+	column := at.Column() - nameBefore(i.text.Value, at.Line(), at.Column())
+	return i.text.ProblemAt(max(at.Line(), 1), max(column, 0)+1, fmt.Sprintf(format, args...))
 }
 
 func (i *inspection) report(p *strict.Problem) { i.problems = append(i.problems, p) }
