@@ -47,7 +47,7 @@ type Options struct {
 	// Argv is the program and its arguments: this program, with arguments that make
 	// it call Serve. The journal's path is added as the last argument.
 	Argv []string
-	// Journal is the path of the journal to revert.
+	// Journal is the path of the journal to revert, which need not be there yet.
 	Journal string
 	// Deadline is how long from now it waits before it acts, on the monotonic clock.
 	Deadline time.Duration

@@ -83,6 +83,48 @@ func TestWaitsForTheLockOfADyingSquall(t *testing.T) {
 	}
 }
 
+// From before there is a deadman until after the fault is in, there is no moment at
+// which a kill leaves anything.
+func TestKilledAtAnyMoment(t *testing.T) {
+	rounds := 100
+	if testing.Short() {
+		rounds = 20
+	}
+	for i := range rounds {
+		dir := t.TempDir()
+		s := exec.Command(os.Args[0], "squall", dir, "1h", "reverts")
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * 30 * time.Millisecond / time.Duration(rounds))
+		if err := s.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Wait()
+		eventually(t, "no process of the run is left", func() bool { return !mentioned(t, dir) })
+		for _, path := range []string{dir + "/effect", dir + "/run.journal", dir + "/run.deadman.log"} {
+			if exists(path) {
+				t.Fatalf("killed in round %d: %s is left", i, path)
+			}
+		}
+	}
+}
+
+// mentioned reports whether a process has text in its arguments.
+func mentioned(t *testing.T, text string) bool {
+	t.Helper()
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines {
+		if arguments, _ := os.ReadFile(line); bytes.Contains(arguments, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}
+
 func TestSquallLearnsOfItsDeath(t *testing.T) {
 	s := startSquall(t, t.TempDir(), "1h", "reverts")
 	if err := unix.Kill(s.deadman, unix.SIGKILL); err != nil {

@@ -129,15 +129,15 @@ func squallRun(dir, deadline, behaviour string) error {
 	if err != nil {
 		return err
 	}
-	j, err := journal.Create(dir, journal.Head{Run: "run"})
-	if err != nil {
-		return err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	d, err := Start(context.Background(), Options{Argv: []string{self, "deadman", how}, Journal: j.Path(), Deadline: limit})
+	d, err := Start(context.Background(), Options{Argv: []string{self, "deadman", how}, Journal: journal.Path(dir, "run"), Deadline: limit})
+	if err != nil {
+		return err
+	}
+	j, err := journal.Create(dir, journal.Head{Run: "run"})
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,10 @@ type Journal struct {
 	broken  error // the first failed write; nothing is written after it
 }
 
+// Path is where the journal of a run is, in the state directory dir. A deadman that is
+// told before the journal is made leaves no moment unguarded.
+func Path(dir, run string) string { return filepath.Join(dir, run+suffix) }
+
 // Create makes the journal of a new run in dir and takes possession of it. It
 // fails with an error that is fs.ErrExist where the run has one already.
 func Create(dir string, head Head) (*Journal, error) {
@@ -97,7 +101,7 @@ func Create(dir string, head Head) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a journal for run %q: %w", head.Run, err)
 	}
-	j := &Journal{path: filepath.Join(dir, head.Run+suffix)}
+	j := &Journal{path: Path(dir, head.Run)}
 	for j.file == nil {
 		if err := j.create(); err != nil {
 			return nil, fmt.Errorf("cannot create journal %s: %w", j.path, err)
