@@ -16,6 +16,11 @@
 //	example:"200ms"     a value to show
 //	variant:"fault"     on a field of type Variant: exactly one further key of the
 //	                    named set of choices stands in this mapping
+//	yaml:"-"            no field of the document
+//
+// A field without a value (null) counts as left out. Scalar types read themselves
+// as encoding.TextUnmarshaler; an error of theirs that ends in ": write …" has its
+// ending shown as the hint.
 package strict
 
 import (
