@@ -85,7 +85,7 @@ func sameFiles(a, b []file) bool {
 	})
 }
 
-// broken is a file that can't be used, or not all of it.
+// broken is a file that can't be used, or a schedule of it.
 type broken struct {
 	path string
 	err  error
@@ -99,20 +99,19 @@ type contents struct {
 	broken []broken
 }
 
-// read reads the documents of all files. What is wrong with one document doesn't
-// disturb the others.
+// read reads the documents of all files. A file with a problem is left out whole, as
+// the run command would refuse it; it doesn't disturb the others.
 func (f folder) read(files []file) *contents {
 	c := &contents{where: map[string]string{}, twice: map[string]bool{}}
 	var all []*experiments.Schedule
 	for _, file := range files {
-		docs, err := &experiments.Documents{}, file.err
+		var docs *experiments.Documents
+		err := file.err
 		if err == nil {
 			docs, err = f.load(file.path)
 		}
 		if err != nil {
 			c.refuse(file.path, err)
-		}
-		if docs == nil {
 			continue
 		}
 		for _, e := range docs.Experiments {

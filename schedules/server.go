@@ -28,8 +28,8 @@ type Runner interface {
 //
 // The folder is looked at every two seconds. A change is taken up once the files have
 // been the same for two looks in a row, so that nothing is read while it is being
-// written. A document with a problem is reported, and neither it nor what depends on
-// it is run until it is mended; everything else goes on. A schedule that is removed or
+// written. A file with a problem is reported, and neither it nor what depends on it is
+// run until it is mended; everything else goes on. A schedule that is removed or
 // changed does not disturb a run of it that is under way. Folders and files that
 // everybody can write are refused: a document can name commands.
 //
@@ -42,8 +42,8 @@ type Runner interface {
 type Server struct {
 	// Dir is the folder. Its files that end in .yaml or .yml are read.
 	Dir string
-	// Load reads and checks a file, and returns what is sound in it together with
-	// what is wrong. It has no effects.
+	// Load reads and checks a file. It has no effects. Nothing of a file is used for
+	// which it returns an error.
 	Load func(path string) (*experiments.Documents, error)
 	// Runner runs what is due.
 	Runner Runner
