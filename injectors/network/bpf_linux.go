@@ -19,9 +19,34 @@ import (
 // bpf is the backend of loss programs at the TCX hooks. The kernel takes a program
 // off its hook when the last descriptor of its link is closed, which happens at the
 // latest when the process that applied it ends.
-type bpf struct {
-	mu   sync.Mutex
-	held map[string][]link.Link // by the programs' name
+type bpf struct{}
+
+// inProcess holds the links of this process by their programs' name. Descriptors
+// belong to a process and not to a part of it: an instance that held them would
+// end its faults when the garbage collector finds it.
+var inProcess holder
+
+type holder struct {
+	mu    sync.Mutex
+	links map[string][]link.Link
+}
+
+func (h *holder) hold(name string, l link.Link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.links == nil {
+		h.links = map[string][]link.Link{}
+	}
+	h.links[name] = append(h.links[name], l)
+}
+
+// release closes the links of one fault.
+func (h *holder) release(name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	links := h.links[name]
+	delete(h.links, name)
+	return closeAll(links)
 }
 
 var errNoTCX = hint.Wrap(errors.New("this kernel has no TCX hooks for BPF programs"),
@@ -29,7 +54,7 @@ var errNoTCX = hint.Wrap(errors.New("this kernel has no TCX hooks for BPF progra
 
 // probe attaches a program that does nothing to the loopback interface of a
 // namespace that nobody else sees.
-func (*bpf) probe() error {
+func (bpf) probe() error {
 	return netns.Scratch(func() (err error) {
 		program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 			Name: "sq_probe", Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXEgress, License: "Apache-2.0",
@@ -48,7 +73,7 @@ func (*bpf) probe() error {
 	})
 }
 
-func (*bpf) plan(spec *Spec, record *Record) error {
+func (bpf) plan(spec *Spec, record *Record) error {
 	if keys := bpfCannot(spec); keys != "" {
 		return fmt.Errorf("the bpf backend has no %s", keys)
 	}
@@ -56,7 +81,7 @@ func (*bpf) plan(spec *Spec, record *Record) error {
 	return nil
 }
 
-func (*bpf) describe(record *Record, _ *Spec) description {
+func (bpf) describe(record *Record, _ *Spec) description {
 	b := record.BPF
 	d := description{tier: injectors.TierKernel}
 	for _, i := range record.Interfaces {
@@ -88,7 +113,7 @@ func hookName(hook ebpf.AttachType) string {
 	return egress
 }
 
-func (b *bpf) apply(ctx context.Context, record *Record) error {
+func (bpf) apply(ctx context.Context, record *Record) error {
 	name := record.BPF.Program
 	there, err := record.BPF.links()
 	if err != nil {
@@ -107,7 +132,7 @@ func (b *bpf) apply(ctx context.Context, record *Record) error {
 				if err != nil {
 					return fmt.Errorf("cannot attach the BPF program %s to %s of %s: %w", name, hookName(hook), show(i.Name), err)
 				}
-				b.hold(name, attached)
+				inProcess.hold(name, attached)
 			}
 		}
 		return nil
@@ -116,15 +141,6 @@ func (b *bpf) apply(ctx context.Context, record *Record) error {
 		err = fmt.Errorf("cannot attach a BPF program: the network namespace %s is gone", record.NetNSID)
 	}
 	return err
-}
-
-func (b *bpf) hold(name string, l link.Link) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.held == nil {
-		b.held = map[string][]link.Link{}
-	}
-	b.held[name] = append(b.held[name], l)
 }
 
 // attach loads a program and puts it at a hook, as near to the wire as it gets: the
@@ -142,7 +158,7 @@ func (b *BPF) attach(i Interface, hook ebpf.AttachType) (_ link.Link, err error)
 	return link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: program, Attach: hook, Anchor: anchor})
 }
 
-func (*bpf) verify(_ context.Context, record *Record) (_ injectors.Status, err error) {
+func (bpf) verify(_ context.Context, record *Record) (_ injectors.Status, err error) {
 	status := injectors.Status{Presence: injectors.Absent, Unit: "packets"}
 	links, err := record.BPF.links()
 	if err != nil {
@@ -174,16 +190,12 @@ func (*bpf) verify(_ context.Context, record *Record) (_ injectors.Status, err e
 	return status, nil
 }
 
-func (b *bpf) revert(_ context.Context, record *Record) error {
+func (bpf) revert(_ context.Context, record *Record) error {
 	name := record.BPF.Program
-	b.mu.Lock()
-	held := b.held[name]
-	delete(b.held, name)
-	b.mu.Unlock()
 	// Closing is enough, unless somebody else holds the link too; detaching what is
 	// left covers that, and the links of a process that lives on without being able
 	// to let go.
-	failures := []error{closeAll(held)}
+	failures := []error{inProcess.release(name)}
 	links, err := record.BPF.links()
 	failures = append(failures, err)
 	for _, l := range links {

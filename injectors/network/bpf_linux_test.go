@@ -22,7 +22,7 @@ import (
 // that a skip can't hide a fault of ours.
 func requireTCX(t *testing.T) {
 	t.Helper()
-	err := (&bpf{}).probe()
+	err := (bpf{}).probe()
 	if err == nil {
 		return
 	}
@@ -156,8 +156,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Errorf("%s: not within 20 s", what)
 }
 
-// holder starts a process that applies a planned fault and keeps it in.
-func holder(t *testing.T, step injectors.Step) *exec.Cmd {
+// holdElsewhere starts a process that applies a planned fault and keeps it in.
+func holdElsewhere(t *testing.T, step injectors.Step) *exec.Cmd {
 	t.Helper()
 	record, err := json.Marshal(step.Record)
 	if err != nil {
@@ -189,7 +189,7 @@ func TestBPFIsRevertedByAnotherProcessWhileItsHolderHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := holder(t, step)
+	process := holdElsewhere(t, step)
 	if err := process.Process.Signal(unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestBPFEndsWithTheKillOfItsHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := holder(t, step)
+	process := holdElsewhere(t, step)
 	if err := process.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

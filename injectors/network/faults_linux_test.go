@@ -44,12 +44,8 @@ func applyText(text string) error {
 	if err := json.Unmarshal([]byte(text), &record); err != nil {
 		return err
 	}
-	// The registry is kept for as long as the process: it holds the fault.
-	held = registry()
-	return held.Apply(context.Background(), record)
+	return registry().Apply(context.Background(), record)
 }
-
-var held *injectors.Registry
 
 // fault is one that is in, through the same door as the engine uses.
 type fault struct {

@@ -102,7 +102,10 @@ func results(out string) []innerTest {
 }
 
 // net2 is a network of two hosts: the target, and one to talk with.
-type net2 struct{ target, peer *testbed.Host }
+type net2 struct {
+	network      *testbed.Network
+	target, peer *testbed.Host
+}
 
 func newNet(t *testing.T) net2 {
 	t.Helper()
@@ -124,7 +127,7 @@ func newNet(t *testing.T) net2 {
 		}
 		return h
 	}
-	return net2{target: host("target"), peer: host("peer")}
+	return net2{network: network, target: host("target"), peer: host("peer")}
 }
 
 const holdVariable = "SQUALL_TEST_HOLD"

@@ -2,8 +2,8 @@ package network
 
 import "github.com/squallhq/squall/injectors"
 
-// Injector returns the injector of network faults. It holds what the bpf backend
-// attaches: as long as it lives, so do they.
+// Injector returns the injector of network faults. What the bpf backend attaches
+// lives as long as this process.
 func Injector() *injectors.Injector {
 	return injectors.New[Spec, Record](
 		"network",

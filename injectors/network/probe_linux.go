@@ -18,7 +18,7 @@ func Probe(ctx context.Context) []Capability {
 		probe             func() error
 	}{
 		{"netem", "sch_netem is there", "no delay, jitter, duplicate, corrupt, reorder, rate and fourState, and no correlated loss", netem{}.probe},
-		{"tcx", "BPF programs can be attached to TCX hooks", "no loss of what a target receives, no partition in both directions, and no loss that the kernel ends together with squall", (&bpf{}).probe},
+		{"tcx", "BPF programs can be attached to TCX hooks", "no loss of what a target receives, no partition in both directions, and no loss that the kernel ends together with squall", bpf{}.probe},
 	} {
 		if ctx.Err() != nil {
 			break

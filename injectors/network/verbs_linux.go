@@ -39,25 +39,25 @@ type description struct {
 }
 
 // verbs implements injectors.Verbs by handing each record to its backend.
-type verbs struct{ bpf *bpf }
+type verbs struct{}
 
-func newVerbs() verbs { return verbs{bpf: &bpf{}} }
+func newVerbs() verbs { return verbs{} }
 
-func (v verbs) backend(name string) (backend, error) {
+func backendOf(name string) (backend, error) {
 	switch name {
 	case netemName:
 		return netem{}, nil
 	case bpfName:
-		return v.bpf, nil
+		return bpf{}, nil
 	}
 	return nil, fmt.Errorf("cannot use the backend %q of an undo record: was it written by another version of squall?", name)
 }
 
-// effect returns the backend of a record, once the record is sound: it comes from
+// effectOf returns the backend of a record, once the record is sound: it comes from
 // a file.
-func (v verbs) effect(record *Record) (effect, error) {
+func effectOf(record *Record) (effect, error) {
 	sound := record.Backend == netemName && record.Netem != nil || record.Backend == bpfName && record.BPF != nil && record.BPF.Program != ""
-	b, err := v.backend(record.Backend)
+	b, err := backendOf(record.Backend)
 	if err == nil && !sound {
 		err = fmt.Errorf("cannot use an undo record: it lacks what the %s backend needs", record.Backend)
 	}
@@ -65,7 +65,7 @@ func (v verbs) effect(record *Record) (effect, error) {
 }
 
 // Plan implements injectors.Verbs.
-func (v verbs) Plan(ctx context.Context, spec Spec, target injectors.Target) (planned injectors.Planned[Record], err error) {
+func (verbs) Plan(ctx context.Context, spec Spec, target injectors.Target) (planned injectors.Planned[Record], err error) {
 	if err := ctx.Err(); err != nil {
 		return planned, err
 	}
@@ -73,7 +73,7 @@ func (v verbs) Plan(ctx context.Context, spec Spec, target injectors.Target) (pl
 	if err != nil {
 		return planned, err
 	}
-	b, reason, err := v.choose(&spec, &record)
+	b, reason, err := choose(&spec, &record)
 	if err != nil {
 		return planned, err
 	}
@@ -96,11 +96,11 @@ func candidates(spec *Spec) []string {
 }
 
 // choose fills the record with the first backend that can do the fault here.
-func (v verbs) choose(spec *Spec, record *Record) (backend, string, error) {
+func choose(spec *Spec, record *Record) (backend, string, error) {
 	var why []string
 	var hints []string
 	for _, name := range candidates(spec) {
-		b, err := v.backend(name)
+		b, err := backendOf(name)
 		if err != nil {
 			return nil, "", err
 		}
@@ -123,7 +123,7 @@ func (v verbs) choose(spec *Spec, record *Record) (backend, string, error) {
 		hints = append(hints, hint.Of(err)...)
 		record.Netem, record.BPF = nil, nil
 	}
-	refusal := refuse("this network fault can't be put in here: %s%s", strings.Join(why, ", and "), v.instead(spec))
+	refusal := refuse("this network fault can't be put in here: %s%s", strings.Join(why, ", and "), instead(spec))
 	if len(hints) > 0 {
 		refusal = hint.Wrap(refusal, "%s", strings.Join(hints, "; "))
 	}
@@ -131,8 +131,8 @@ func (v verbs) choose(spec *Spec, record *Record) (backend, string, error) {
 }
 
 // instead says what would work where this fault doesn't.
-func (v verbs) instead(spec *Spec) string {
-	if bpfCannot(spec) == "" || v.bpf.probe() != nil {
+func instead(spec *Spec) string {
+	if bpfCannot(spec) == "" || (bpf{}).probe() != nil {
 		return ""
 	}
 	return "; loss, gilbertElliott and partition would work, through bpf"
@@ -151,8 +151,8 @@ func reason(name string, spec *Spec, why []string) string {
 }
 
 // Apply implements injectors.Verbs.
-func (v verbs) Apply(ctx context.Context, record Record) error {
-	e, err := v.effect(&record)
+func (verbs) Apply(ctx context.Context, record Record) error {
+	e, err := effectOf(&record)
 	if err != nil {
 		return err
 	}
@@ -160,8 +160,8 @@ func (v verbs) Apply(ctx context.Context, record Record) error {
 }
 
 // Verify implements injectors.Verbs.
-func (v verbs) Verify(ctx context.Context, record Record) (injectors.Status, error) {
-	e, err := v.effect(&record)
+func (verbs) Verify(ctx context.Context, record Record) (injectors.Status, error) {
+	e, err := effectOf(&record)
 	if err != nil {
 		return injectors.Status{}, err
 	}
@@ -169,8 +169,8 @@ func (v verbs) Verify(ctx context.Context, record Record) (injectors.Status, err
 }
 
 // Revert implements injectors.Verbs.
-func (v verbs) Revert(ctx context.Context, record Record) error {
-	e, err := v.effect(&record)
+func (verbs) Revert(ctx context.Context, record Record) error {
+	e, err := effectOf(&record)
 	if err != nil {
 		return err
 	}
