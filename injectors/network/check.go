@@ -141,9 +141,15 @@ func (c *checks) rest(s *Spec, at strict.Value) {
 	}
 }
 
-// interfaceName follows dev_valid_name() of the kernel.
+// interfaceName follows dev_valid_name() of the kernel, whose spaces are those of
+// Latin-1.
 func interfaceName(name string) bool {
-	return len(name) <= maxInterfaceName && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\xa0\x00")
+	for _, b := range []byte(name) {
+		if b == '/' || b == ':' || b == 0 || b == 0xa0 || b == ' ' || b >= '\t' && b <= '\r' {
+			return false
+		}
+	}
+	return len(name) <= maxInterfaceName && name != "." && name != ".."
 }
 
 // bpfCannot returns the keys that the bpf backend does not do, or nothing.

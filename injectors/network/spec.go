@@ -69,9 +69,6 @@ const (
 	partitionDrop = "drop"
 )
 
-// losesOnly says whether the fault does nothing but lose packets.
-func (s *Spec) losesOnly() bool { return len(s.shaping()) == 0 }
-
 // shaping returns the keys of the effects, other than loss, that were asked for.
 func (s *Spec) shaping() []string {
 	var keys []string

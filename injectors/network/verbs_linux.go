@@ -11,7 +11,8 @@ import (
 )
 
 // backend is a means to put a fault in. Its verbs get a record that plan has
-// filled.
+// filled. A new one, such as a shaper in user space, is a type with these methods,
+// its part of Record, and its place among the candidates.
 type backend interface {
 	// probe returns nil where this host has the means, else what it lacks.
 	probe() error
