@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/squallhq/squall/cmd/squall/internal/live"
 	"github.com/squallhq/squall/experiments/engine"
 	"github.com/squallhq/squall/experiments/report"
 )
@@ -92,10 +93,10 @@ func execute(ctx context.Context, stderr io.Writer, host engine.Host, plan *engi
 	if len(plan.Refusals) > 0 {
 		return engine.Refuse(plan)
 	}
-	_ = plain
-	return engine.NewRun(host, plan, func(event engine.Event) {
-		fmt.Fprintf(stderr, "%s %s %s %s %s\n", event.Phase, event.Kind, event.Fault, event.Target, event.Text)
-	}).Do(ctx)
+	if isTerminal(stderr) && !plain {
+		return live.Run(ctx, stderr, host, plan)
+	}
+	return live.RunPlain(ctx, stderr, host, plan)
 }
 
 // finish writes the result and the reports, and turns the verdict into the exit

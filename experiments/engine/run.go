@@ -184,20 +184,21 @@ func (r *Run) admit(ctx context.Context) *ending {
 	return nil
 }
 
-// arm opens the journal and starts the deadman: after it, effects are allowed. The
-// function it returns ends both.
+// arm starts the deadman and opens the journal: after it, effects are allowed. The
+// deadman comes first, so that there is no moment at which a kill leaves a journal
+// to nobody. The function it returns ends both.
 func (r *Run) arm(ctx context.Context) (release func() error, err error) {
 	experiment := r.plan.Experiment
+	deadline := experiment.Spec.FaultsDuration() + applyLimit + r.rollbackLimit
+	deadman, err := r.host.Deadman(ctx, journal.Path(r.host.StateDir, r.id), deadline)
+	if err != nil {
+		return nil, fmt.Errorf("nothing may be injected: %w", err)
+	}
 	r.journal, err = journal.Create(r.host.StateDir, journal.Head{
 		Run: r.id, Experiment: experiment.Metadata.Name, Digest: experiment.Digest, Started: r.started,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the journal, so nothing may be injected: %w", err)
-	}
-	deadline := experiment.Spec.FaultsDuration() + applyLimit + r.rollbackLimit
-	deadman, err := r.host.Deadman(ctx, r.journal.Path(), deadline)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot start the deadman, so nothing may be injected: %w", err), r.journal.Finish())
+		return nil, errors.Join(fmt.Errorf("what can't be journaled may not be injected: %w", err), deadman.Release())
 	}
 	r.guards.deadman = deadman.Died()
 	return func() error {
