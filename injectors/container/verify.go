@@ -20,6 +20,8 @@ func (v verbs) Verify(ctx context.Context, r record) (injectors.Status, error) {
 		return injectors.Status{}, err
 	}
 	switch {
+	case c.State == docker.Removing:
+		return r.gone(), nil
 	case r.Action == remove:
 		return status(injectors.Absent, 0, "container %q is there: %s", r.Name, c.State), nil
 	case r.Action == pause:
@@ -34,8 +36,8 @@ func status(presence injectors.Presence, touched uint64, format string, args ...
 	return injectors.Status{Presence: presence, Touched: touched, Unit: "containers", Detail: fmt.Sprintf(format, args...)}
 }
 
-// gone is the status of a container that does not exist any more: nothing is left
-// to be reverted.
+// gone is the status of a container that does not exist any more, or is on its way
+// out: nothing is left to be reverted.
 func (r record) gone() injectors.Status {
 	switch {
 	case r.Action == remove:

@@ -203,5 +203,5 @@ func Inspect(t testing.TB, client *docker.Client, id string) docker.Container {
 
 // HealthCheck is a quick health check of the test server.
 func HealthCheck() *docker.HealthCheck {
-	return &docker.HealthCheck{Args: []string{"/program", "health"}, Interval: time.Second, Timeout: 3 * time.Second, Retries: 2}
+	return &docker.HealthCheck{Args: []string{"/program", "health"}, Interval: 250 * time.Millisecond, Timeout: 3 * time.Second, Retries: 2}
 }
