@@ -65,6 +65,12 @@ func (c *Compiler) translate(message, text string) (translated, way string) {
 	if m := noOverload.FindStringSubmatch(message); m != nil {
 		return c.mismatch(m[1], m[2])
 	}
+	switch {
+	case strings.Contains(message, "recursion"):
+		return "the rule is nested too deeply", "write it as several rules"
+	case strings.Contains(message, "size exceeds limit"):
+		return fmt.Sprintf("the rule is longer than %d characters", maxExpression), "write it as several rules"
+	}
 	syntax, isSyntax := strings.CutPrefix(message, "Syntax error: ")
 	if !isSyntax {
 		return message, ""

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"testing"
+	"time"
 
 	"github.com/squallhq/squall/internal/strict"
 )
@@ -24,6 +25,10 @@ func FuzzCompile(f *testing.F) {
 	w, now := newWorld()
 	c := NewCompiler(known)
 	f.Fuzz(func(t *testing.T, expr string) {
+		// A rule that hangs hangs the run that it guards: the limit is far above what
+		// any rule needs.
+		limit := time.AfterFunc(20*time.Second, func() { panic("the rule takes too long: " + expr) })
+		defer limit.Stop()
 		rule, problems := c.Compile(strict.Text{Value: expr})
 		if (rule == nil) != (len(problems) > 0) {
 			t.Fatalf("a rule %v, problems %v", rule, problems)

@@ -266,8 +266,8 @@ func TestBrokenRules(t *testing.T) {
 		{`errors.last() > 5%`, 19, "something is still missing", "1 % is 0.01"},
 		{`errors.last() > > 1`, 17, "this is not CEL", ""},
 		{`"abc".matches("(") && errors.last() >`, 0, "", ""},
-		{strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200), 0, "", ""},
-		{strings.Repeat("true && ", 1000) + "true", 0, "", ""},
+		{strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200), 0, "nested too deeply", "several rules"},
+		{strings.Repeat("true && ", 1000) + "true", 0, "longer than 4096 characters", "several rules"},
 		{`targets.db.map(a, targets.db.map(b, targets.db.map(c, a + b + c))).size() > 1`, 1, "too long to evaluate", "several rules"},
 	}
 	for _, test := range tests {

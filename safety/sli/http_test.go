@@ -162,6 +162,7 @@ func raw(t *testing.T, talk func(net.Conn)) string {
 			if err != nil {
 				return
 			}
+			_, _ = connection.Read(make([]byte, 4096)) // the request
 			talk(connection)
 			_ = connection.Close()
 		}
