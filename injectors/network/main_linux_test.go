@@ -127,7 +127,16 @@ func newNet(t *testing.T) net2 {
 		}
 		return h
 	}
-	return net2{network: network, target: host("target"), peer: host("peer")}
+	n := net2{network: network, target: host("target"), peer: host("peer")}
+	// The two get to know each other before a fault can lose the question: a host
+	// asks again after a second, and drops what it can't send meanwhile.
+	for range 50 {
+		if measure(t, n.target, n.peer, traffic{packets: 1, quiet: 50 * time.Millisecond}).losses() == 0 {
+			return n
+		}
+	}
+	t.Fatal("the hosts of the testbed don't reach each other")
+	return n
 }
 
 const holdVariable = "SQUALL_TEST_HOLD"

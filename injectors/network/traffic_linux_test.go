@@ -183,17 +183,21 @@ func listen(t *testing.T, host *testbed.Host) *net.UDPConn {
 // delays returns the delays in milliseconds, without the packets that were sent or
 // arrived while the machine stalled.
 func (f flow) delays() []float64 {
+	return f.delaysOf(func(a arrival) bool { return !f.stalledAt(a.at-a.delay) && !f.stalledAt(a.at) })
+}
+
+func (f flow) delaysOf(which func(arrival) bool) []float64 {
 	var list []float64
 	for _, a := range f.arrivals {
-		stalled := slices.ContainsFunc(f.stalls, func(s stall) bool {
-			sent := a.at - a.delay
-			return sent >= s.from && sent <= s.to || a.at >= s.from && a.at <= s.to+time.Millisecond
-		})
-		if !stalled {
+		if which(a) {
 			list = append(list, a.delay.Seconds()*1000)
 		}
 	}
 	return list
+}
+
+func (f flow) stalledAt(at time.Duration) bool {
+	return slices.ContainsFunc(f.stalls, func(s stall) bool { return at >= s.from && at <= s.to+time.Millisecond })
 }
 
 // lost returns which packets never arrived, in the order they were sent.
