@@ -17,6 +17,10 @@ import (
 type Documents struct {
 	Experiments []*Experiment
 	Schedules   []*Schedule
+	// Unsound are experiments with problems, as far as they could be decoded. They are
+	// for the checks that come after loading, so that all problems of a file come at
+	// once, and for nothing else.
+	Unsound []*Experiment
 }
 
 // kinds are the documents that this version reads.
@@ -77,10 +81,11 @@ func (docs *Documents) add(file string, v strict.Value, voc strict.Vocabulary, n
 	}
 	digest := sha256.Sum256(v.Source())
 	var metadata *Metadata
+	var e *Experiment
 	var keep func()
 	switch kind {
 	case "Experiment":
-		e := &Experiment{File: file, Digest: hex.EncodeToString(digest[:])}
+		e = &Experiment{File: file, Digest: hex.EncodeToString(digest[:])}
 		problems, metadata = v.Decode(e, voc), &e.Metadata
 		keep = func() { docs.Experiments = append(docs.Experiments, e) }
 	case "Schedule":
@@ -89,6 +94,9 @@ func (docs *Documents) add(file string, v strict.Value, voc strict.Vocabulary, n
 		keep = func() { docs.Schedules = append(docs.Schedules, s) }
 	}
 	if len(problems) > 0 || !sound {
+		if e != nil {
+			docs.Unsound = append(docs.Unsound, e)
+		}
 		return problems
 	}
 	name := v.Field("metadata").Field("name")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/term"
@@ -47,11 +48,12 @@ func startDeadman(ctx context.Context, path string, deadline time.Duration) (eng
 	if err != nil {
 		return nil, fmt.Errorf("cannot find squall's own program: %w", err)
 	}
-	return deadman.Start(ctx, deadman.Options{
-		Argv:     []string{self, deadmanCommand},
-		Journal:  path,
-		Deadline: deadline,
-	})
+	options := deadman.Options{Argv: []string{self, deadmanCommand}, Journal: path, Deadline: deadline}
+	if runtime.GOOS == "linux" {
+		// The program that runs, even if its file was replaced by another version.
+		options.Program = "/proc/self/exe"
+	}
+	return deadman.Start(ctx, options)
 }
 
 // containers lets SLIs ask Docker.

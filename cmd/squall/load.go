@@ -39,11 +39,15 @@ func load(cmd *cobra.Command, file string, vocabulary strict.Vocabulary) ([]load
 		problems = append(problems, found...)
 		all = append(all, loaded{experiment, program})
 	}
+	for _, experiment := range documents.Unsound {
+		_, found := engine.Compile(experiment)
+		problems = append(problems, found...)
+	}
 	for _, schedule := range documents.Schedules {
 		_, found := schedules.Compile(schedule)
 		problems = append(problems, found...)
 	}
-	return all, documents.Schedules, problems.Err()
+	return all, documents.Schedules, problems.Sorted().Err()
 }
 
 func read(cmd *cobra.Command, file string, vocabulary strict.Vocabulary) (*experiments.Documents, error) {

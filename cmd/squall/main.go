@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -79,7 +80,12 @@ func complainAbout(stderr io.Writer, err error) int {
 		fmt.Fprintln(stderr, problems.Error())
 		return code
 	}
-	fmt.Fprintf(stderr, "squall: %s\n", printable.Text(err.Error(), 4000))
+	for i, line := range strings.Split(strings.TrimSpace(err.Error()), "\n") {
+		if i == 0 {
+			line = "squall: " + line
+		}
+		fmt.Fprintln(stderr, printable.Text(line, 4000))
+	}
 	for _, way := range hint.Of(err) {
 		fmt.Fprintf(stderr, "  hint: %s\n", printable.Text(way, 1000))
 	}
@@ -148,12 +154,11 @@ Exit codes of run: 0 held, 1 breached, 2 invalid document or usage, 3 refused,
 4 inconclusive, 5 rollback incomplete, 130 stopped.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(
 		newCheck(), newPlan(), newRun(), newRecover(), newServe(), newSchedule(),
-		newTargets(), newDoctor(), newReport(), newSchema(), newVersion(), newDeadman(),
+		newTargets(), newDoctor(), newReport(), newSchema(), newDemo(), newDemoService(), newVersion(), newDeadman(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hint.Wrap(err, "`%s --help` lists the flags", cmd.CommandPath())

@@ -32,7 +32,10 @@ func TestMain(m *testing.M) {
 
 type testRun struct{ m *testing.M }
 
-func (t testRun) Run() int { return dockertest.Main(t.m) }
+func (t testRun) Run() int {
+	defer func() { os.RemoveAll(built) }() //nolint:errcheck // a temporary folder
+	return dockertest.Main(t.m)
+}
 
 // TestScripts are the command line as a person uses it: each file is titled by what
 // it shows.

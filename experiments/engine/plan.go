@@ -80,7 +80,12 @@ func BuildPlan(ctx context.Context, host Host, experiment *experiments.Experimen
 	for _, name := range slices.Sorted(maps.Keys(spec.Targets)) {
 		selection, err := resolve(ctx, host.Resolver, name, spec.Targets[name])
 		if err != nil {
-			return nil, fmt.Errorf("cannot resolve target %q: %w", name, err)
+			err = fmt.Errorf("cannot resolve target %q: %w", name, err)
+		}
+		if errors.Is(err, target.ErrNoTargets) {
+			p.refuse(err)
+		} else if err != nil {
+			return nil, err
 		}
 		p.Selections = append(p.Selections, selection)
 	}
@@ -98,15 +103,12 @@ func BuildPlan(ctx context.Context, host Host, experiment *experiments.Experimen
 
 func resolve(ctx context.Context, resolver Resolver, name string, wanted experiments.Target) (Selection, error) {
 	matches, err := resolver.Resolve(ctx, wanted.Selector.Spec)
-	if err != nil {
-		return Selection{}, err
-	}
 	return Selection{
 		Name:     name,
 		Matched:  matches.Targets,
 		Excluded: matches.Excluded,
 		Picked:   target.Pick(matches.Targets, wanted.Pick.Count, float64(wanted.Pick.Percent), wanted.Pick.Seed),
-	}, nil
+	}, err
 }
 
 func (p *Plan) selection(name string) *Selection {

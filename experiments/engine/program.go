@@ -35,12 +35,17 @@ type AbortRule struct {
 }
 
 // Compile type-checks an experiment's guards. It has no effects, and reports every
-// problem.
+// problem. It takes experiments.Documents.Unsound too: where what the guards speak of
+// could not be read, it reports nothing.
 func Compile(experiment *experiments.Experiment) (*Program, strict.Problems) {
 	spec := &experiment.Spec
 	env := guard.Env{SLIs: map[string]sli.Unit{}}
 	for name, definition := range spec.SLIs {
-		env.SLIs[name] = definition.Sampler.Spec.(sli.Spec).Unit()
+		sampler, ok := definition.Sampler.Spec.(sli.Spec)
+		if !ok {
+			return nil, nil
+		}
+		env.SLIs[name] = sampler.Unit()
 	}
 	for _, fault := range spec.Faults {
 		env.Faults = append(env.Faults, fault.Name)

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"sync"
 
 	"github.com/squallhq/squall/injectors"
+	"github.com/squallhq/squall/internal/hint"
+	"github.com/squallhq/squall/safety/deadman"
 	"github.com/squallhq/squall/safety/journal"
 )
 
@@ -65,7 +69,9 @@ func Recover(ctx context.Context, registry *injectors.Registry, path string) Rec
 		recovered.Notes = append(recovered.Notes, "the journal's last line was torn; nothing had been done from it yet")
 	}
 	if state.Damaged > 0 {
-		recovered.Err = fmt.Errorf("%d lines of the journal are damaged, so it can't tell all that was done", state.Damaged)
+		recovered.Err = hint.Wrap(
+			fmt.Errorf("%d lines of the journal are damaged, so it can't tell all that was done; what it can tell was reverted", state.Damaged),
+			"look whether anything of squall's is left on the targets, then remove the file by hand: it keeps new runs from starting")
 	}
 	var pending []undo
 	for _, entry := range state.Pending {
@@ -98,5 +104,27 @@ func Recover(ctx context.Context, registry *injectors.Registry, path string) Rec
 		return recovered
 	}
 	recovered.Err = log.Finish()
+	if said := deadmanLog(path); said != "" {
+		recovered.Notes = append(recovered.Notes, "its deadman had failed before: "+said)
+	}
 	return recovered
+}
+
+// deadmanLog returns what a deadman that failed wrote about it, and removes it.
+func deadmanLog(path string) string {
+	const most = 4096
+	log := deadman.LogPath(path)
+	file, err := os.Open(log)
+	if err != nil {
+		return "" // there is none, unless it failed
+	}
+	said, err := io.ReadAll(io.LimitReader(file, most))
+	return errorText(string(said), errors.Join(err, file.Close(), os.Remove(log)))
+}
+
+func errorText(text string, err error) string {
+	if err != nil {
+		text += fmt.Sprintf(" (%v)", err)
+	}
+	return text
 }

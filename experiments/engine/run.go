@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/squallhq/squall/internal/printable"
 	"github.com/squallhq/squall/safety/guard"
 	"github.com/squallhq/squall/safety/journal"
 	"github.com/squallhq/squall/safety/sli"
@@ -415,7 +416,7 @@ func phaseText(phase Phase, length time.Duration) string {
 func (r *Run) emit(event Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	event.At, event.Phase = time.Now(), r.phase
+	event.At, event.Phase, event.Text = time.Now(), r.phase, printable.Text(event.Text, maxEventText)
 	r.observe(event)
 }
 

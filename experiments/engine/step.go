@@ -149,7 +149,7 @@ func (r *Run) apply(ctx context.Context, s *step) error {
 		s.state, s.applied = stepActive, time.Now()
 		s.evidence = evidenceOf(status)
 	})
-	r.emit(Event{Kind: EventApplied, Fault: s.Fault.Name, Target: s.Target.Name, Text: status.Detail})
+	r.tell(EventApplied, s, "is in: "+status.Detail)
 	return nil
 }
 
@@ -195,7 +195,7 @@ func (r *Run) look(ctx context.Context, s *step, limit time.Duration) {
 		lost = true
 	})
 	if lost {
-		r.emit(Event{Kind: EventLost, Fault: s.Fault.Name, Target: s.Target.Name, Text: "gone before its time: " + status.Detail})
+		r.tell(EventLost, s, "was gone before its time: "+status.Detail)
 	}
 }
 
@@ -221,8 +221,17 @@ func (r *Run) revert(ctx context.Context, s *step) {
 		// Recover would revert it a second time, which is harmless.
 		r.note(EventWarning, "fault %q on %q is out, but the journal could not be told: %v", s.Fault.Name, s.Target.Name, err)
 	}
-	r.emit(Event{Kind: EventReverted, Fault: s.Fault.Name, Target: s.Target.Name, Text: s.Undo})
+	r.tell(EventReverted, s, "is out, and verified gone")
 }
+
+// tell emits an event about a step.
+func (r *Run) tell(kind EventKind, s *step, what string) {
+	r.emit(Event{Kind: kind, Fault: s.Fault.Name, Target: s.Target.Name,
+		Text: fmt.Sprintf("fault %s on %s %s", s.Fault.Name, s.Target.Name, what)})
+}
+
+// maxEventText bounds an event's text, which can quote strings from outside.
+const maxEventText = 1000
 
 // revertPause is the pause between two attempts to revert a step.
 const revertPause = 250 * time.Millisecond

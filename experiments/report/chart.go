@@ -120,7 +120,7 @@ func axisOf(r *engine.Result) axis {
 		a.Faults = append(a.Faults, b)
 	}
 	if x := r.Reaction; x != nil {
-		a.Marks = []mark{{s.at(x.Breach), "breach", "first bad sample, " + offset(r, x.Breach)}}
+		a.Marks = []mark{{s.at(x.Breach), "breach", "a sample breaks the rule, " + offset(r, x.Breach)}}
 		if r.Rollback == engine.Clean {
 			a.Marks = append(a.Marks, mark{s.at(x.Clean), "clean", "last fault verified gone, " + offset(r, x.Clean)})
 		}

@@ -98,7 +98,7 @@ func class(r *engine.Result) string {
 func figures(r *engine.Result) []figure {
 	var list []figure
 	if x := r.Reaction; x != nil && r.Rollback == engine.Clean {
-		list = append(list, figure{"Reaction", seconds(x.Total), "first bad sample to last fault verified gone", ""})
+		list = append(list, figure{"Reaction", seconds(x.Total), "breach of the rule to last fault verified gone", ""})
 	}
 	if x := r.Recovery; x != nil {
 		f := figure{"Recovery", seconds(x.Seconds), "until the steady state was back", ""}

@@ -125,10 +125,10 @@ func moments(r *engine.Result) []moment {
 		}
 	}
 	if x := r.Reaction; x != nil {
-		add(x.Breach, "bad", "The first bad sample arrives.")
+		add(x.Breach, "bad", "A sample breaks a rule.")
 		add(x.Detected, "bad", "A guard says abort.")
 		if r.Rollback == engine.Clean {
-			add(x.Clean, "good", "The last fault is verified gone, %s after the first bad sample.", seconds(x.Total))
+			add(x.Clean, "good", "The last fault is verified gone, %s after the breach.", seconds(x.Total))
 		}
 	}
 	slices.SortStableFunc(list, func(a, b moment) int { return a.At.Compare(b.At) })
@@ -217,7 +217,7 @@ func reaction(r *engine.Result) string {
 	if x == nil || r.Rollback != engine.Clean { // without the last revert the time has no end
 		return ""
 	}
-	return fmt.Sprintf("%s from the first bad sample to the last fault verified gone (%s until the guard was sure, %s to roll back)",
+	return fmt.Sprintf("%s from the sample that broke the rule to the last fault verified gone (%s until the guard was sure, %s to roll back)",
 		seconds(x.Total), seconds(x.Detected.Sub(x.Breach).Seconds()), seconds(x.Clean.Sub(x.Detected).Seconds()))
 }
 

@@ -20,6 +20,7 @@
 package deadman
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,8 @@ const (
 
 // Options say what to start.
 type Options struct {
+	// Program is the file to execute; Argv[0] where it is empty.
+	Program string
 	// Argv is the program and its arguments: this program, with arguments that make
 	// it call Serve. The journal's path is added as the last argument.
 	Argv []string
@@ -123,7 +126,8 @@ func start(ctx context.Context, options Options) (*Deadman, error) {
 
 	argv := append(options.Argv[:len(options.Argv):len(options.Argv)], journal)
 	d := &Deadman{pipe: pipe, done: make(chan struct{}), died: make(chan struct{})}
-	d.cmd = exec.Command(argv[0], argv[1:]...)
+	d.cmd = exec.Command(cmp.Or(options.Program, argv[0]))
+	d.cmd.Args = argv
 	d.cmd.ExtraFiles = files.files
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// It fits the pipe, so it can wait there for its reader.
