@@ -35,9 +35,9 @@ const (
 	// attempt is how long checkout waits for payments, once and then again. Together
 	// both stay below what front waits for checkout, and that below the interval at
 	// which the demo probes front.
-	attempt = 40 * time.Millisecond
+	attempt = 70 * time.Millisecond
 	// patience is how long front waits for checkout.
-	patience = 95 * time.Millisecond
+	patience = 170 * time.Millisecond
 	// work is how long payments thinks about a charge.
 	work = 2 * time.Millisecond
 )
