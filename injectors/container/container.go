@@ -168,10 +168,10 @@ func (v verbs) describe(spec Spec, c docker.Container, r *record, planned *injec
 		planned.Undo = "nothing: a removed container does not come back"
 		return
 	}
-	if r.wantsHealth(c.Health) {
+	if r.Health == docker.Healthy {
 		planned.Undo += ", and wait until it is healthy"
 	}
-	if c.RestartPolicy != "no" && r.Action != restart {
+	if c.RestartPolicy != "no" && (r.Action == stop || r.Signal == sigKill) {
 		planned.Notes = append(planned.Notes, fmt.Sprintf(
 			"the restart policy %q does not act: Docker takes what comes through its API for intended", c.RestartPolicy))
 	}

@@ -108,16 +108,23 @@ func Image(t testing.TB, client *docker.Client) string {
 	if state.image != "" {
 		return state.image
 	}
-	program, err := build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := Program(t)
 	name := "squall-test:" + strings.ToLower(rand.Text()[:10])
 	if err := client.ImportProgram(t.Context(), name, program); err != nil {
 		t.Fatal(err)
 	}
 	state.image = name
 	return name
+}
+
+// Program returns the test server, a static program for Linux.
+func Program(t testing.TB) []byte {
+	t.Helper()
+	program, err := build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 // build compiles the test server.

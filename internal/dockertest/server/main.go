@@ -1,7 +1,7 @@
 // Command server is the program of the test containers: an HTTP server on port
 // 8080, a UDP echo on port 8081, and the health check that asks the former.
 //
-//	server [-stubborn] [-crash] [-sick-for 3s]
+//	server [-quiet] [-stubborn] [-once] [-linger 1s] [-sick-for 3s]
 //	server health
 package main
 
@@ -22,17 +22,22 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "health" {
 		os.Exit(health())
 	}
+	quiet := flag.Bool("quiet", false, "serve nothing, for a container in another one's network namespace")
 	stubborn := flag.Bool("stubborn", false, "ignore SIGTERM")
-	crash := flag.Bool("crash", false, "end at once with status 3")
+	once := flag.Bool("once", false, "end with status 3 when started a second time")
 	linger := flag.Duration("linger", 0, "wait this long between SIGTERM and the end")
 	sick := flag.Duration("sick-for", 0, "fail the health check for this long after the start")
 	flag.Parse()
-	if *crash {
-		os.Exit(3)
+	if *once {
+		if err := os.Mkdir("/started", 0o700); err != nil {
+			os.Exit(3)
+		}
 	}
-	if err := serve(time.Now().Add(*sick)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if !*quiet {
+		if err := serve(time.Now().Add(*sick)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 	var hangups atomic.Int64
 	http.HandleFunc("/hangups", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, hangups.Load()) })
