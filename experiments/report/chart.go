@@ -73,6 +73,7 @@ type tick struct {
 type mark struct {
 	X          float64
 	Label, Tip string
+	Gap        bool // a sample without a value: the line has a gap there
 }
 
 // axis is what all charts of a page share.
@@ -120,9 +121,9 @@ func axisOf(r *engine.Result) axis {
 		a.Faults = append(a.Faults, b)
 	}
 	if x := r.Reaction; x != nil {
-		a.Marks = []mark{{s.at(x.Breach), "breach", "a sample breaks the rule, " + offset(r, x.Breach)}}
+		a.Marks = []mark{{X: s.at(x.Breach), Label: "breach", Tip: "a sample breaks the rule, " + offset(r, x.Breach)}}
 		if r.Rollback == engine.Clean {
-			a.Marks = append(a.Marks, mark{s.at(x.Clean), "clean", "last fault verified gone, " + offset(r, x.Clean)})
+			a.Marks = append(a.Marks, mark{X: s.at(x.Clean), Label: "clean", Tip: "last fault verified gone, " + offset(r, x.Clean)})
 		}
 	}
 	return a
@@ -190,7 +191,7 @@ func (c *chart) plot(s named, y func(float64) float64) {
 		if p.Value == nil || !finite(*p.Value) {
 			gaps++
 			end()
-			c.Fails = append(c.Fails, mark{X: x, Tip: fmt.Sprintf("%+.2f s: no value", p.At)})
+			c.Fails = append(c.Fails, mark{X: x, Gap: true, Tip: fmt.Sprintf("%+.2f s: no value", p.At)})
 			continue
 		}
 		line = append(line, fmt.Sprintf("%g,%g", x, y(*p.Value)))

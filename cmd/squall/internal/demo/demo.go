@@ -94,7 +94,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = errors.Join(err, closing)
 		if closing == nil {
 			o.say("")
-			o.say("The shop is closed: its processes, namespaces and files are gone. That was %.0f s.", time.Since(began).Seconds())
+			o.say("The shop is closed: %s. That was %.0f s.", o.gone(), time.Since(began).Seconds())
 		}
 	}()
 	o.say("It serves at %s; 20 customers a second order, and squall measures what they see.", s.URL())
@@ -132,6 +132,14 @@ func (o Options) open(ctx context.Context) (*shop.Shop, error) {
 		return shop.OpenInContainers(ctx, o.Docker, o.Program)
 	}
 	return shop.OpenInNamespaces(ctx, o.Program)
+}
+
+// gone says what was taken down.
+func (o Options) gone() string {
+	if o.Docker != nil {
+		return "its containers, network, image and files are gone"
+	}
+	return "its processes, namespaces and files are gone"
 }
 
 // play runs one experiment and says what it came to.
