@@ -211,7 +211,7 @@ func TestAbortOnMissingData(t *testing.T) {
 	b := newBench(t)
 	plan := b.plan(`
   guards:
-    abort: ['web.p99("200ms") > duration("10s")']
+    abort: ['web.p99("200ms") > duration("40ms")']
   faults:
     - {target: one, filler: {dir: DIR}, for: 1m}
 `)

@@ -205,7 +205,14 @@ func (g *guards) note(r *Run, ruling *ruling, verdict guard.Verdict) {
 	}
 }
 
+// everything stands for all SLIs in signals: a fault came or went, which any rule can
+// speak of.
+const everything = ""
+
 func concerns(rule *guard.Rule, fresh map[string]bool) bool {
+	if fresh[everything] {
+		return true
+	}
 	for _, name := range rule.SLIs() {
 		if fresh[name] {
 			return true

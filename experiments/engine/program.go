@@ -7,6 +7,7 @@ import (
 	"github.com/squallhq/squall/experiments"
 	"github.com/squallhq/squall/injectors"
 	"github.com/squallhq/squall/injectors/target"
+	"github.com/squallhq/squall/internal/hint"
 	"github.com/squallhq/squall/internal/strict"
 	"github.com/squallhq/squall/safety/guard"
 	"github.com/squallhq/squall/safety/sli"
@@ -39,19 +40,29 @@ type AbortRule struct {
 // could not be read, it reports nothing.
 func Compile(experiment *experiments.Experiment) (*Program, strict.Problems) {
 	spec := &experiment.Spec
-	env := guard.Env{SLIs: map[string]sli.Unit{}}
+	env := guard.Env{SLIs: map[string]sli.Unit{}, Sampling: map[string]sli.Sampling{}}
+	var problems strict.Problems
 	for name, definition := range spec.SLIs {
 		sampler, ok := definition.Sampler.Spec.(sli.Spec)
 		if !ok {
 			return nil, nil
 		}
 		env.SLIs[name] = sampler.Unit()
+		sampling, err := sli.SamplingOf(sampler, definition.Every.D())
+		if err != nil {
+			problem := definition.Sampler.At.Problemf("SLI `%s`: %v", name, err)
+			if ways := hint.Of(err); len(ways) > 0 {
+				problem = problem.WithHint("%s", ways[0])
+			}
+			problems = append(problems, problem)
+			continue
+		}
+		env.Sampling[name] = sampling
 	}
 	for _, fault := range spec.Faults {
 		env.Faults = append(env.Faults, fault.Name)
 	}
 	env.Targets = slices.Sorted(maps.Keys(spec.Targets))
-	var problems strict.Problems
 	compiler := guard.NewCompiler(env)
 	compile := func(text strict.Text) *guard.Rule {
 		rule, found := compiler.Compile(text)

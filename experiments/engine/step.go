@@ -224,8 +224,9 @@ func (r *Run) revert(ctx context.Context, s *step) {
 	r.tell(EventReverted, s, "is out, and verified gone")
 }
 
-// tell emits an event about a step.
+// tell emits an event about a step, and has the rules asked again.
 func (r *Run) tell(kind EventKind, s *step, what string) {
+	r.dirty.set(everything)
 	r.emit(Event{Kind: kind, Fault: s.Fault.Name, Target: s.Target.Name,
 		Text: fmt.Sprintf("fault %s on %s %s", s.Fault.Name, s.Target.Name, what)})
 }

@@ -12,6 +12,7 @@ const (
 	MinEvery = 10 * time.Millisecond
 	// maxDefaultTimeout bounds the timeout of an SLI that names none.
 	maxDefaultTimeout = 5 * time.Second
+	minStaleness      = time.Second
 	// MaxSamples is how many samples of an SLI windows reach back over. It bounds a
 	// Series to 4 MB, and each of its windows to 1 MB. At one sample a second it is a
 	// day and a half.
@@ -46,8 +47,10 @@ func SamplingOf(spec Spec, every time.Duration) (Sampling, error) {
 }
 
 // Staleness is the age at which the newest sample stops to count as data: two
-// intervals and a timeout.
-func (s Sampling) Staleness() time.Duration { return 2*s.Every + s.Timeout }
+// intervals and a timeout, and a second at least. A service that does not answer gives
+// samples that are not ok long before; what is left is a sampler that is held up, and a
+// busy host does that for a few hundred milliseconds without anything being wrong.
+func (s Sampling) Staleness() time.Duration { return max(2*s.Every+s.Timeout, minStaleness) }
 
 // Check says why a window can't be answered from samples taken this often: it is too
 // short to hold one each time, or too long to be kept.
