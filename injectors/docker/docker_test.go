@@ -38,7 +38,9 @@ func TestInspectAndList(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the container does not answer at %s: %v", at, err)
 		}
-		conn.Close()
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	list, err := client.List(t.Context())
 	if err != nil {
@@ -150,7 +152,11 @@ func TestSilentEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	t.Cleanup(func() {
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	client := docker.At("unix://" + path)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -56,14 +56,14 @@ func (c *Client) ImportProgram(ctx context.Context, reference string, program []
 	if err != nil {
 		return fmt.Errorf("cannot pack the image %q: %w", reference, err)
 	}
-	_, err = call(ctx, c, importLimit, fmt.Sprintf("import the image %q", reference), func(ctx context.Context, engine *client.Client) (struct{}, error) {
+	_, err = call(ctx, c, importLimit, fmt.Sprintf("import the image %q", reference), func(ctx context.Context, engine *client.Client) (none struct{}, err error) {
 		answer, err := engine.ImageImport(ctx, image.ImportSource{Source: archive, SourceName: "-"}, reference,
 			image.ImportOptions{Changes: []string{`ENTRYPOINT ["` + programPath + `"]`}})
 		if err != nil {
-			return struct{}{}, err
+			return none, err
 		}
-		defer answer.Close()
-		return struct{}{}, progress(answer)
+		defer func() { err = errors.Join(err, answer.Close()) }()
+		return none, progress(answer)
 	})
 	return err
 }

@@ -26,12 +26,12 @@ type Usage struct {
 
 // Usage reads what a running container has used.
 func (c *Client) Usage(ctx context.Context, container string) (Usage, error) {
-	return on(ctx, c, readLimit, "read the statistics of", container, func(ctx context.Context, engine *client.Client) (Usage, error) {
+	return on(ctx, c, readLimit, "read the statistics of", container, func(ctx context.Context, engine *client.Client) (usage Usage, err error) {
 		answer, err := engine.ContainerStatsOneShot(ctx, container)
 		if err != nil {
 			return Usage{}, err
 		}
-		defer answer.Body.Close()
+		defer func() { err = errors.Join(err, answer.Body.Close()) }()
 		var stats api.StatsResponse
 		if err := json.NewDecoder(io.LimitReader(answer.Body, maxStats)).Decode(&stats); err != nil {
 			return Usage{}, fmt.Errorf("cannot read the engine's answer: %w", err)
@@ -39,7 +39,7 @@ func (c *Client) Usage(ctx context.Context, container string) (Usage, error) {
 		if stats.Read.IsZero() || stats.MemoryStats.Usage == 0 {
 			return Usage{}, errors.New("it isn't running")
 		}
-		usage := Usage{CPU: time.Duration(stats.CPUStats.CPUUsage.TotalUsage), Memory: stats.MemoryStats.Usage}
+		usage = Usage{CPU: time.Duration(stats.CPUStats.CPUUsage.TotalUsage), Memory: stats.MemoryStats.Usage}
 		for _, cache := range []string{"total_inactive_file", "inactive_file"} { // cgroup v1, v2
 			if bytes, found := stats.MemoryStats.Stats[cache]; found && bytes < usage.Memory {
 				usage.Memory -= bytes

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,6 +33,7 @@ type Daemon struct {
 const (
 	dirPrefix    = "squall-docker-"
 	bridgePrefix = "sqdock"
+	subnetFile   = "subnet" // in the engine's folder: all addresses that it gives out
 )
 
 // Start starts an engine and waits until it answers. It ends at the latest when
@@ -74,14 +76,17 @@ func (d *Daemon) Host() string { return "unix://" + d.path("docker.sock") }
 
 func (d *Daemon) path(name string) string { return filepath.Join(d.dir, name) }
 
-func (d *Daemon) launch(subnet netip.Prefix) error {
+func (d *Daemon) launch(subnet netip.Prefix) (err error) {
 	pool := subnet.Addr().As4()
 	pool[2] = 128 // the upper half of the /16, for networks that tests make
+	if err := os.WriteFile(d.path(subnetFile), []byte(subnet.String()), 0o600); err != nil {
+		return fmt.Errorf("cannot start a Docker engine: %w", err)
+	}
 	log, err := os.Create(d.path("log"))
 	if err != nil {
 		return fmt.Errorf("cannot start a Docker engine: %w", err)
 	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, log.Close()) }()
 	command := exec.Command("dockerd",
 		"--data-root", d.path("data"), "--exec-root", d.path("exec"), "--pidfile", d.path("pid"), "--host", d.Host(),
 		"--bridge", d.bridge, "--default-address-pool", fmt.Sprintf("base=%s/17,size=24", netip.AddrFrom4(pool)),
@@ -173,10 +178,41 @@ func remove(ctx context.Context, dir, bridge string) error {
 			}
 		}
 	}
-	if _, err := net.InterfaceByName(bridge); err == nil {
-		errs = append(errs, ip(ctx, "link", "delete", bridge))
+	names, err := bridges(dir, bridge)
+	errs = append(errs, err)
+	for _, name := range names {
+		errs = append(errs, ip(ctx, "link", "delete", name))
 	}
 	return errors.Join(append(errs, os.RemoveAll(dir))...)
+}
+
+// bridges returns the interfaces of an engine: its own bridge, and those of networks
+// that tests made, which Docker leaves behind at its end.
+func bridges(dir, bridge string) (names []string, err error) {
+	var subnet netip.Prefix
+	if text, err := os.ReadFile(filepath.Join(dir, subnetFile)); err == nil {
+		if subnet, err = netip.ParsePrefix(string(text)); err != nil {
+			return nil, err
+		}
+	}
+	interfaces, err := net.Interfaces()
+	for _, i := range interfaces {
+		if i.Name == bridge || strings.HasPrefix(i.Name, "br-") && within(i, subnet) {
+			names = append(names, i.Name)
+		}
+	}
+	return names, err
+}
+
+func within(i net.Interface, subnet netip.Prefix) bool {
+	addresses, err := i.Addrs()
+	if err != nil || !subnet.IsValid() {
+		return false
+	}
+	return slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && subnet.Contains(prefix.Addr())
+	})
 }
 
 // sweep removes what engines left behind whose tests are gone.
@@ -187,11 +223,21 @@ func sweep(ctx context.Context) {
 		if _, err := strconv.Atoi(number); err != nil || exists("/proc/"+number) && number != strconv.Itoa(os.Getpid()) {
 			continue
 		}
-		if exists(filepath.Join(dir, "pid")) {
+		if running(dir) {
 			continue // it is still on its way down
 		}
 		_ = remove(ctx, dir, bridgePrefix+number) // what stays is in nobody's way: names and subnets are new each time
 	}
+}
+
+// running reports whether the engine of that folder lives.
+func running(dir string) bool {
+	pid, err := os.ReadFile(filepath.Join(dir, "pid"))
+	if err != nil {
+		return false
+	}
+	cmdline, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "cmdline"))
+	return err == nil && bytes.Contains(cmdline, []byte(dir+"/"))
 }
 
 func exists(path string) bool {

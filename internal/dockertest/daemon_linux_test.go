@@ -1,7 +1,9 @@
 package dockertest_test
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,13 +20,23 @@ func TestDaemonLeavesNothing(t *testing.T) {
 	require.Root(t)
 	t.Setenv("DOCKER_HOST", "")
 	require.Docker(t)
-	before := world(t)
+	var subnet netip.Prefix // of our own engine; those of other tests come and go
+	before := world(t, subnet)
 	daemon, err := dockertest.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := docker.At(daemon.Host())
-	defer client.Close()
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(strings.TrimPrefix(daemon.Host(), "unix://")), "subnet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subnet = netip.MustParsePrefix(string(text))
 	image := "squall-test:own"
 	if err := client.ImportProgram(t.Context(), image, dockertest.Program(t)); err != nil {
 		t.Error(err)
@@ -38,28 +50,32 @@ func TestDaemonLeavesNothing(t *testing.T) {
 	} else if err := client.Start(t.Context(), id); err != nil {
 		t.Error(err)
 	}
-	if during := world(t); during == before {
-		t.Error("an engine runs, and nothing has changed")
+	if during := world(t, subnet); strings.Count(during, "bridge ") != 2 || !strings.Contains(during, "process ") {
+		t.Errorf("an engine with a network of its own runs, but this is all that can be seen:\n%s", during)
 	}
 	if err := daemon.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if after := world(t); after != before {
+	if after := world(t, subnet); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
 
-// world lists the engine-like things of this machine.
-func world(t *testing.T) string {
+// world lists what an engine of this test program leaves visible on the machine.
+func world(t *testing.T, subnet netip.Prefix) string {
 	t.Helper()
+	own := fmt.Sprintf("/tmp/squall-docker-%d", os.Getpid())
 	var found []string
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range interfaces {
-		if strings.HasPrefix(i.Name, "br-") || strings.HasPrefix(i.Name, "sqdock") || strings.HasPrefix(i.Name, "veth") {
-			found = append(found, i.Name)
+		addresses, _ := i.Addrs() // an interface can go away while we look
+		for _, address := range addresses {
+			if prefix, err := netip.ParsePrefix(address.String()); err == nil && subnet.IsValid() && subnet.Contains(prefix.Addr()) {
+				found = append(found, "bridge "+i.Name)
+			}
 		}
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -67,21 +83,20 @@ func world(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); strings.Contains(line, "/tmp/squall-docker-") {
-			found = append(found, fields[4])
+		if strings.Contains(line, own+"/") {
+			found = append(found, "mount "+line)
 		}
 	}
-	for _, glob := range []string{"/tmp/squall-docker-*", "/proc/[0-9]*/cmdline"} {
-		paths, err := filepath.Glob(glob)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range paths {
-			if !strings.HasPrefix(path, "/proc") {
-				found = append(found, path)
-			} else if cmdline, err := os.ReadFile(path); err == nil && strings.Contains(string(cmdline), "/tmp/squall-docker-") {
-				found = append(found, path)
-			}
+	if _, err := os.Stat(own); err == nil {
+		found = append(found, "folder "+own)
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range processes {
+		if cmdline, err := os.ReadFile(path); err == nil && strings.Contains(string(cmdline), own+"/") {
+			found = append(found, "process "+path)
 		}
 	}
 	return strings.Join(found, "\n")

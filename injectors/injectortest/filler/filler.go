@@ -56,7 +56,7 @@ func (filler) Plan(_ context.Context, spec Spec, target injectors.Target) (injec
 		return injectors.Planned[Record]{}, &injectors.Refusal{Reason: fmt.Sprintf("%s is not a directory", spec.Dir)}
 	}
 	var name [8]byte
-	rand.Read(name[:]) //nolint:errcheck // documented never to fail
+	rand.Read(name[:])
 	path := filepath.Join(spec.Dir, "squall-filler-"+hex.EncodeToString(name[:]))
 	return injectors.Planned[Record]{
 		Record:  Record{Path: path, Bytes: spec.Bytes},

@@ -91,7 +91,7 @@ func health() int {
 		return 1
 	}
 	response, err := http.DefaultClient.Do(request)
-	if err != nil || response.StatusCode != http.StatusOK {
+	if err != nil || response.Body.Close() != nil || response.StatusCode != http.StatusOK {
 		return 1
 	}
 	return 0
