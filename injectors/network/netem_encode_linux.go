@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 
+	"github.com/squallhq/squall/injectors/network/model"
 	"github.com/vishvananda/netlink/nl"
 )
 
@@ -33,7 +34,7 @@ func (n *Netem) options() *nl.RtAttr {
 	options.AddRtAttr(tcaNetemJitter64, nl.Uint64Attr(uint64(n.Jitter)))
 	// struct tc_netem_corr: delay, loss, duplicate.
 	options.AddRtAttr(nl.TCA_NETEM_CORR, words(n.DelayCorr, n.LossCorr, 0))
-	if table := distributionTable(n.Distribution); table != nil {
+	if table := model.Table(n.Distribution); table != nil {
 		options.AddRtAttr(nl.TCA_NETEM_DELAY_DIST, words(table...))
 	}
 	if n.Reorder > 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/squallhq/squall/injectors"
+	"github.com/squallhq/squall/injectors/network/model"
 	"github.com/squallhq/squall/internal/hint"
 	"github.com/squallhq/squall/internal/netns"
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ var errNoNetem = hint.Wrap(errors.New("this kernel has no sch_netem"),
 func (netem) probe() error {
 	err := netns.Scratch(func() error {
 		const loopback = 1 // LOOPBACK_IFINDEX of net/flow.h
-		return addRootQdisc(loopback, 0x5100<<16, netemKind, (&Netem{Limit: 1}).options())
+		return addRootQdisc(loopback, 0x5100<<16, netemKind, (&Netem{Params: model.Params{Limit: 1}}).options())
 	})
 	if errors.Is(err, unix.ENOENT) {
 		return errNoNetem

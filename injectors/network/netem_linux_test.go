@@ -10,6 +10,7 @@ import (
 
 	"github.com/squallhq/squall/injectors"
 	"github.com/squallhq/squall/internal/netns"
+	"github.com/squallhq/squall/injectors/network/model"
 	"github.com/squallhq/squall/internal/quantity"
 	"github.com/squallhq/squall/internal/testbed"
 	"github.com/vishvananda/netlink"
@@ -92,7 +93,7 @@ func TestNetemUniformJitter(t *testing.T) {
 }
 
 func TestNetemNormalDistribution(t *testing.T) {
-	shaped(t, Spec{Delay: 50 * ms, Jitter: 10 * ms, Distribution: normal}, timed, func(t *testing.T, got flow) (bool, string) {
+	shaped(t, Spec{Delay: 50 * ms, Jitter: 10 * ms, Distribution: model.Normal}, timed, func(t *testing.T, got flow) (bool, string) {
 		d := got.delays()
 		inside := 0
 		for _, v := range d {
@@ -111,11 +112,11 @@ func TestNetemNormalDistribution(t *testing.T) {
 }
 
 func TestNetemPareto(t *testing.T) {
-	shaped(t, Spec{Delay: 50 * ms, Jitter: 10 * ms, Distribution: pareto}, timed, skewed)
+	shaped(t, Spec{Delay: 50 * ms, Jitter: 10 * ms, Distribution: model.Pareto}, timed, skewed)
 }
 
 func TestNetemParetonormal(t *testing.T) {
-	shaped(t, Spec{Delay: 50 * ms, Jitter: 10 * ms, Distribution: paretonormal}, timed, skewed)
+	shaped(t, Spec{Delay: 50 * ms, Jitter: 10 * ms, Distribution: model.ParetoNormal}, timed, skewed)
 }
 
 // skewed has the mean and the deviation that were asked for, and a tail to the
@@ -230,7 +231,7 @@ func TestNetemPartition(t *testing.T) {
 }
 
 func TestNetemEffectsAreComposed(t *testing.T) {
-	spec := Spec{Delay: 30 * ms, Jitter: 5 * ms, Correlation: 20, Loss: 5, LossCorrelation: 1, Duplicate: 2, Corrupt: 1, Distribution: normal}
+	spec := Spec{Delay: 30 * ms, Jitter: 5 * ms, Correlation: 20, Loss: 5, LossCorrelation: 1, Duplicate: 2, Corrupt: 1, Distribution: model.Normal}
 	shaped(t, spec, traffic{packets: 2000, every: time.Millisecond, size: 500}, func(_ *testing.T, got flow) (bool, string) {
 		return all(
 			func() (bool, string) { return near("mean delay", meanOf(got.delays()), 30, 2) },

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/squallhq/squall/injectors/network/model"
 	"github.com/squallhq/squall/internal/quantity"
 )
 
@@ -14,42 +15,43 @@ import (
 // from 8000: on, and people take small numbers.
 const firstMajor, majors = 0x5100, 0x0f00
 
-// newNetem turns a specification into the kernel's units, and chooses the handle.
+// newNetem turns a specification into a qdisc, and chooses its handle.
 func newNetem(s *Spec) *Netem {
-	n := &Netem{
-		Handle:    (firstMajor + rand.Uint32N(majors)) << 16,
+	return &Netem{Handle: (firstMajor + rand.Uint32N(majors)) << 16, Params: params(s)}
+}
+
+// params turns a specification into the kernel's units.
+func params(s *Spec) model.Params {
+	p := model.Params{
 		Latency:   s.Delay.D().Nanoseconds(),
 		Jitter:    s.Jitter.D().Nanoseconds(),
-		DelayCorr: share32(s.Correlation),
-		Loss:      share32(s.Loss),
-		LossCorr:  share32(s.LossCorrelation),
-		Duplicate: share32(s.Duplicate),
-		Corrupt:   share32(s.Corrupt),
+		DelayCorr: model.Share(s.Correlation),
+		Loss:      model.Share(s.Loss),
+		LossCorr:  model.Share(s.LossCorrelation),
+		Duplicate: model.Share(s.Duplicate),
+		Corrupt:   model.Share(s.Corrupt),
 		Rate:      uint64(s.Rate) / 8,
 		Limit:     limit(s),
 	}
 	if s.Distribution != uniform {
-		n.Distribution = s.Distribution
+		p.Distribution = s.Distribution
 	}
 	if s.Partition == partitionDrop {
-		n.Loss = math.MaxUint32
+		p.Loss = math.MaxUint32
 	}
 	if r := s.Reorder; r != nil {
-		n.Reorder, n.ReorderCorr, n.Gap = share32(quantity.Percent(r.Percent)), share32(r.Correlation), r.Gap
+		p.Reorder, p.ReorderCorr, p.Gap = model.Share(quantity.Percent(r.Percent)), model.Share(r.Correlation), r.Gap
 	}
 	if g := s.GilbertElliott; g != nil {
 		// The kernel compares with h, the chance to get through in the bad state, and
 		// with k1 = 1-k, the chance to get lost in the good one.
-		n.LossGE = &lossGE{P: share32(g.ToBad), R: share32(g.ToGood), H: share32(100 - g.BadLoss), K1: share32(g.GoodLoss)}
+		p.LossGE = &model.GilbertElliott{P: model.Share(g.ToBad), R: model.Share(g.ToGood), H: model.Share(100 - g.BadLoss), K1: model.Share(g.GoodLoss)}
 	}
 	if f := s.FourState; f != nil {
-		n.LossState = &lossStates{P13: share32(f.P13), P31: share32(f.P31), P32: share32(f.P32), P14: share32(f.P14), P23: share32(f.P23)}
+		p.LossState = &model.FourState{P13: model.Share(f.P13), P31: model.Share(f.P31), P32: model.Share(f.P32), P14: model.Share(f.P14), P23: model.Share(f.P23)}
 	}
-	return n
+	return p
 }
-
-// share32 is a probability as netem takes it, a share of 2³²-1.
-func share32(p quantity.Percent) uint32 { return uint32(math.Round(p.Fraction() * math.MaxUint32)) }
 
 // What a sender may be expected to send: the queue has to hold it for as long as
 // the delay lasts, or netem drops packets that nobody asked it to.
@@ -75,8 +77,11 @@ func limit(s *Spec) uint32 {
 }
 
 // String writes the qdisc's parameters in tc's words, for plan to print.
-func (n *Netem) String() string {
-	words := []string{fmt.Sprintf("netem limit %d", n.Limit)}
+func (n *Netem) String() string { return "netem " + inWords(&n.Params) }
+
+// words writes parameters as tc does.
+func inWords(n *model.Params) string {
+	words := []string{fmt.Sprintf("limit %d", n.Limit)}
 	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	if n.Latency > 0 {
 		add("delay %s", time.Duration(n.Latency))
@@ -118,5 +123,5 @@ func (n *Netem) String() string {
 }
 
 func percentOf(share uint32) string {
-	return fmt.Sprintf("%.6g%%", float64(share)/math.MaxUint32*100)
+	return fmt.Sprintf("%.6g%%", model.Percent(share))
 }

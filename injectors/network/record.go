@@ -1,5 +1,7 @@
 package network
 
+import "github.com/squallhq/squall/injectors/network/model"
+
 // Record is the undo record of a network fault.
 type Record struct {
 	// Backend is the one that Plan chose.
@@ -11,9 +13,11 @@ type Record struct {
 	NetNSCookie uint64 `json:"netnsCookie,omitempty"`
 	// Interfaces are those to touch.
 	Interfaces []Interface `json:"interfaces"`
-	// Netem and BPF hold what the backend of that name needs; the other is nil.
-	Netem *Netem `json:"netem,omitempty"`
-	BPF   *BPF   `json:"bpf,omitempty"`
+	// Netem, BPF and Shaper hold what the backend of that name needs; the others are
+	// nil.
+	Netem  *Netem  `json:"netem,omitempty"`
+	BPF    *BPF    `json:"bpf,omitempty"`
+	Shaper *Shaper `json:"shaper,omitempty"`
 }
 
 // Interface is one network interface of the recorded namespace.
@@ -26,47 +30,23 @@ type Interface struct {
 	BeforeHandle uint32 `json:"beforeHandle"`
 }
 
-// Netem is a netem qdisc in the kernel's units: nanoseconds, bytes per second, and
-// probabilities as shares of 2³²-1.
+// Netem is a netem qdisc.
 type Netem struct {
 	// Handle is the qdisc's, chosen by Plan and the same on every interface.
 	Handle uint32 `json:"handle"`
-
-	Latency      int64  `json:"latency,omitempty"`
-	Jitter       int64  `json:"jitter,omitempty"`
-	Distribution string `json:"distribution,omitempty"`
-	DelayCorr    uint32 `json:"delayCorr,omitempty"`
-
-	Loss      uint32      `json:"loss,omitempty"`
-	LossCorr  uint32      `json:"lossCorr,omitempty"`
-	LossGE    *lossGE     `json:"lossGE,omitempty"`
-	LossState *lossStates `json:"lossState,omitempty"`
-
-	Duplicate   uint32 `json:"duplicate,omitempty"`
-	Corrupt     uint32 `json:"corrupt,omitempty"`
-	Reorder     uint32 `json:"reorder,omitempty"`
-	ReorderCorr uint32 `json:"reorderCorr,omitempty"`
-	Gap         uint32 `json:"gap,omitempty"`
-
-	Rate  uint64 `json:"rate,omitempty"`
-	Limit uint32 `json:"limit"`
+	model.Params
 }
 
-// lossGE is struct tc_netem_gemodel of linux/pkt_sched.h.
-type lossGE struct {
-	P  uint32 `json:"p"`
-	R  uint32 `json:"r"`
-	H  uint32 `json:"h"`
-	K1 uint32 `json:"k1"`
-}
-
-// lossStates is struct tc_netem_gimodel of linux/pkt_sched.h, in its order.
-type lossStates struct {
-	P13 uint32 `json:"p13"`
-	P31 uint32 `json:"p31"`
-	P32 uint32 `json:"p32"`
-	P14 uint32 `json:"p14"`
-	P23 uint32 `json:"p23"`
+// Shaper is a shaper in user space.
+type Shaper struct {
+	// Program is the name of the program that leads packets to it, chosen by Plan;
+	// the names of the TAP interfaces begin with it.
+	Program string `json:"program"`
+	// Mark is what packets carry on their way to the shaper and back.
+	Mark uint32 `json:"mark"`
+	// Seed is what all chance of the fault comes from.
+	Seed uint64 `json:"seed"`
+	model.Params
 }
 
 // BPF is a loss program. Its thresholds are shares of 2³²: a packet is hit where a

@@ -25,7 +25,7 @@ type Spec struct {
 	Partition string `yaml:"partition" enum:"drop" doc:"Cuts the target off: drop makes every packet vanish. It stands alone." example:"drop"`
 
 	Direction string `yaml:"direction" enum:"egress|ingress|both" doc:"Which packets, as the target sees them: those that it sends (egress, the default), those that it receives (ingress), or both (the default of a partition)."`
-	Backend   string `yaml:"backend" enum:"auto|netem|bpf" default:"auto" doc:"The means: netem, bpf, or what this host offers (auto)."`
+	Backend   string `yaml:"backend" enum:"auto|netem|shaper|bpf" default:"auto" doc:"The means: netem, bpf, squall's own shaper in user space, or what this host offers (auto)."`
 	Interface string `yaml:"interface" doc:"The one interface to touch; all that are up, except loopback, where this is left out." example:"eth0"`
 }
 
@@ -60,11 +60,11 @@ type Reorder struct {
 
 // The values of Spec's fields that have names.
 const (
-	uniform, normal, pareto, paretonormal = "uniform", "normal", "pareto", "paretonormal"
+	uniform = "uniform" // the names of the others are the model's
 
 	egress, ingress, both = "egress", "ingress", "both"
 
-	auto, netemName, bpfName = "auto", "netem", "bpf"
+	auto, netemName, bpfName, shaperName = "auto", "netem", "bpf", "shaper"
 
 	partitionDrop = "drop"
 )

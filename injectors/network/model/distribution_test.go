@@ -1,4 +1,4 @@
-package network
+package model
 
 import (
 	"math"
@@ -10,7 +10,7 @@ import (
 func moments(table []int16) (mean, deviation float64) {
 	var sum, squares float64
 	for _, v := range table {
-		x := float64(v) / distScale
+		x := float64(v) / Scale
 		sum += x
 		squares += x * x
 	}
@@ -19,8 +19,8 @@ func moments(table []int16) (mean, deviation float64) {
 }
 
 func TestTablesHaveTheMomentsThatWereAskedFor(t *testing.T) {
-	for _, name := range []string{normal, pareto, paretonormal} {
-		table := distributionTable(name)
+	for _, name := range []string{Normal, Pareto, ParetoNormal} {
+		table := Table(name)
 		mean, deviation := moments(table)
 		if len(table) != distSize || math.Abs(mean) > 1e-4 || math.Abs(deviation-1) > 1e-4 {
 			t.Errorf("%s: %d entries, mean %g, deviation %g", name, len(table), mean, deviation)
@@ -29,7 +29,7 @@ func TestTablesHaveTheMomentsThatWereAskedFor(t *testing.T) {
 			t.Errorf("%s is no quantile function", name)
 		}
 	}
-	if distributionTable(uniform) != nil || distributionTable("") != nil {
+	if Table("uniform") != nil || Table("") != nil {
 		t.Error("the uniform distribution has a table")
 	}
 }
@@ -37,8 +37,8 @@ func TestTablesHaveTheMomentsThatWereAskedFor(t *testing.T) {
 // The distribution function of the normal distribution, Φ(x) = erfc(-x/√2)/2, takes
 // every entry back to the place it has in the table.
 func TestNormalTableInvertsTheDistributionFunction(t *testing.T) {
-	for i, v := range distributionTable(normal) {
-		u := math.Erfc(-float64(v)/distScale/math.Sqrt2) / 2
+	for i, v := range Table(Normal) {
+		u := math.Erfc(-float64(v)/Scale/math.Sqrt2) / 2
 		if want := (float64(i) + 0.5) / distSize; math.Abs(u-want) > 2e-4 {
 			t.Fatalf("entry %d: Φ = %g, want %g", i, u, want)
 		}
@@ -48,7 +48,7 @@ func TestNormalTableInvertsTheDistributionFunction(t *testing.T) {
 // A Pareto distribution that is only moved and stretched keeps the ratios of
 // distances between its quantiles x(u) = (1-u)^(-1/3).
 func TestParetoTableKeepsTheRatiosOfItsQuantiles(t *testing.T) {
-	table := distributionTable(pareto)
+	table := Table(Pareto)
 	x := func(i int) float64 { return math.Cbrt(1 / (1 - (float64(i)+0.5)/distSize)) }
 	const a, b = 100, 3000
 	for i := range 4000 { // what comes after is cut

@@ -1,4 +1,4 @@
-package network
+package model
 
 import "math"
 
@@ -11,8 +11,18 @@ import "math"
 // a distribution with mean 0 and standard deviation 1, times the scale, therefore
 // makes latency the mean of the delay and jitter its standard deviation.
 const (
-	distScale = 8192 // NETEM_DIST_SCALE of linux/pkt_sched.h
-	distSize  = 4096 // entries; NETEM_DIST_MAX is 16384
+	// Scale is the number of a table that stands for one deviation:
+	// NETEM_DIST_SCALE of linux/pkt_sched.h.
+	Scale    = 8192
+	distSize = 4096 // entries; NETEM_DIST_MAX is 16384
+)
+
+// The names of the distributions. The uniform one has no table: the kernel computes
+// it by itself, and so does Model.
+const (
+	Normal       = "normal"
+	Pareto       = "pareto"
+	ParetoNormal = "paretonormal"
 )
 
 // paretoShape is the tail index α of the Pareto distribution. At 3 the mean and the
@@ -40,15 +50,14 @@ func paretonormalQuantile(u float64) float64 {
 	return 0.25*normalQuantile(u) + 0.75*paretoQuantile(u)
 }
 
-// distributionTable returns the table of a distribution, nil for the uniform one,
-// which the kernel computes by itself.
-func distributionTable(name string) []int16 {
+// Table returns the table of a distribution, nil for a name without one.
+func Table(name string) []int16 {
 	switch name {
-	case normal:
+	case Normal:
 		return quantileTable(normalQuantile)
-	case pareto:
+	case Pareto:
 		return quantileTable(paretoQuantile)
-	case paretonormal:
+	case ParetoNormal:
 		return quantileTable(paretonormalQuantile)
 	}
 	return nil
@@ -60,7 +69,7 @@ func distributionTable(name string) []int16 {
 // asked for. So the function is moved and stretched until the table as a whole,
 // cut, has mean 0 and deviation 1. Each round corrects what the last one left.
 func quantileTable(quantile func(u float64) float64) []int16 {
-	const last = float64(math.MaxInt16) / distScale
+	const last = float64(math.MaxInt16) / Scale
 	values := make([]float64, distSize)
 	shift, stretch := 0.0, 1.0
 	for range 60 {
@@ -78,7 +87,7 @@ func quantileTable(quantile func(u float64) float64) []int16 {
 	}
 	table := make([]int16, distSize)
 	for i, v := range values {
-		table[i] = int16(math.Round(v * distScale))
+		table[i] = int16(math.Round(v * Scale))
 	}
 	return table
 }
