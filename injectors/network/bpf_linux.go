@@ -206,14 +206,18 @@ func (bpf) revert(_ context.Context, record *Record) error {
 	return errors.Join(append(failures, closeAll(links))...)
 }
 
-// links returns the attached links whose program has b's name. They are the
-// caller's to close. The name, 40 random bits that Plan wrote down before the
+// links returns the attached links of b's programs. They are the caller's to close.
+// The name, 40 random bits that Plan wrote down before the
 // program existed, is the proof that they are ours.
-func (b *BPF) links() (found []link.Link, err error) {
+func (b *BPF) links() ([]link.Link, error) { return linksOf(b.Program) }
+
+// linksOf returns the attached links whose program has that name. They are the
+// caller's to close.
+func linksOf(program string) (found []link.Link, err error) {
 	var all link.Iterator
 	defer all.Close()
 	for all.Next() {
-		ours, err := b.owns(all.Link)
+		ours, err := owns(all.Link, program)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(found))
 		}
@@ -227,7 +231,7 @@ func (b *BPF) links() (found []link.Link, err error) {
 	return found, nil
 }
 
-func (b *BPF) owns(l link.Link) (bool, error) {
+func owns(l link.Link, name string) (bool, error) {
 	info, err := l.Info()
 	if err != nil {
 		return false, fmt.Errorf("cannot look at a BPF link: %w", err)
@@ -252,7 +256,7 @@ func (b *BPF) owns(l link.Link) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("cannot look at the program of a BPF link: %w", err)
 	}
-	return programInfo.Name == b.Program, nil
+	return programInfo.Name == name, nil
 }
 
 type counters struct{ matched, dropped, bytes uint64 }

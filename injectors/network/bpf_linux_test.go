@@ -249,13 +249,17 @@ func TestAutoChoosesWhatThisKernelHas(t *testing.T) {
 		t.Errorf("loss of both directions: %+v, %v", step.Planned, err)
 	}
 	_, err = plan(t, Spec{Delay: quantity.Duration(time.Second), Direction: ingress}, target)
-	if reason := wantRefusal(t, err); !strings.Contains(reason, "egress only") {
+	if reason := wantRefusal(t, err); !strings.Contains(reason, "egress only") || !strings.Contains(reason, "direction: egress it would work") {
 		t.Errorf("delay of ingress: %s", reason)
 	}
+	step, err = plan(t, Spec{Delay: quantity.Duration(time.Second)}, target)
+	if err != nil || (step.Backend == shaperName) != noNetem || noNetem && !strings.Contains(step.Reason, "no sch_netem") {
+		t.Errorf("delay: %+v, %v", step.Planned, err)
+	}
 	if noNetem {
-		_, err = plan(t, Spec{Delay: quantity.Duration(time.Second)}, target)
+		_, err = Injector().Plan(t.Context(), &Spec{Delay: quantity.Duration(time.Second)}, target)
 		if reason := wantRefusal(t, err); !strings.Contains(reason, "no sch_netem") || !strings.Contains(reason, "partition would work") {
-			t.Errorf("delay without netem: %s", reason)
+			t.Errorf("delay without netem and without a shaper: %s", reason)
 		}
 	}
 	if before, after := dump(t, n.target), dump(t, n.target); !slices.Equal(before, after) {

@@ -20,6 +20,11 @@ func TestBPFConformance(t *testing.T) {
 	conform(t, &Spec{Loss: 30, Direction: both, Backend: bpfName}, nil, programs)
 }
 
+func TestShaperConformance(t *testing.T) {
+	requireTCX(t)
+	conform(t, &Spec{Delay: 20 * ms, Backend: shaperName}, nil, programs)
+}
+
 func TestNetemConformance(t *testing.T) {
 	requireNetem(t)
 	conform(t, &Spec{Delay: 20 * ms, Loss: 1, Backend: netemName}, func(a netlink.QdiscAttrs) netlink.Qdisc { return netlink.NewHtb(a) }, nil)
@@ -29,7 +34,7 @@ func TestNetemConformance(t *testing.T) {
 func conform(t *testing.T, spec *Spec, foreign func(netlink.QdiscAttrs) netlink.Qdisc, more func(index int) (string, error)) {
 	networks := map[string]net2{} // by the target's namespace
 	suite := injectortest.Suite{
-		Injector: Injector,
+		Injector: injector,
 		Fresh: func(t *testing.T) (any, injectors.Target) {
 			n := newNet(t)
 			target := targetOf(t, n.target)

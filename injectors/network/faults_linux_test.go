@@ -36,7 +36,7 @@ func targetOf(t *testing.T, host *testbed.Host) injectors.Target {
 }
 
 // registry is what a process that has only the journal uses.
-func registry() *injectors.Registry { return injectors.NewRegistry(Injector()) }
+func registry() *injectors.Registry { return injectors.NewRegistry(injector()) }
 
 // applyText applies a record in its journaled form.
 func applyText(text string) error {
@@ -56,7 +56,7 @@ type fault struct {
 
 func plan(t *testing.T, spec Spec, target injectors.Target) (injectors.Step, error) {
 	t.Helper()
-	return Injector().Plan(t.Context(), &spec, target)
+	return injector().Plan(t.Context(), &spec, target)
 }
 
 // inject plans and applies, and takes the fault out at the end.

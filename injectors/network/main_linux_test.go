@@ -6,18 +6,22 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/squallhq/squall/injectors"
 	"github.com/squallhq/squall/internal/require"
 	"github.com/squallhq/squall/internal/testbed"
 	"github.com/squallhq/squall/internal/uml"
 )
 
-// TestMain lets this binary be three things: the tests, the init of user-mode Linux
-// that runs some of them there, and a process that holds a fault.
+// TestMain lets this binary be four things: the tests, the init of user-mode Linux
+// that runs some of them there, a process that has applied a fault, and the one that
+// holds a shaper.
 func TestMain(m *testing.M) {
 	if uml.InGuest() {
 		uml.Guest(func() int {
@@ -29,6 +33,13 @@ func TestMain(m *testing.M) {
 			}
 			return m.Run()
 		})
+	}
+	if len(os.Args) == 2 && os.Args[1] == shaperArgument {
+		if err := holdShaper(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	if record := os.Getenv(holdVariable); record != "" {
 		hold(record)
@@ -138,6 +149,18 @@ func newNet(t *testing.T) net2 {
 	t.Fatal("the hosts of the testbed don't reach each other")
 	return n
 }
+
+// shaperArgument makes this binary hold a shaper.
+const shaperArgument = "hold-shaper"
+
+func holdShaper() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return HoldShaper(ctx, os.Stdin, os.Stdout)
+}
+
+// injector is the one of a program that has a shaper.
+func injector() *injectors.Injector { return Injector(os.Args[0], shaperArgument) }
 
 const holdVariable = "SQUALL_TEST_HOLD"
 

@@ -59,16 +59,22 @@ func (netem) describe(record *Record, spec *Spec) description {
 	if spec.Partition != "" {
 		d.notes = append(d.notes, "what the target sends is dropped, and what it receives is not: this kernel has no TCX to drop that with")
 	}
+	d.notes = append(d.notes, meaning(spec)...)
+	return d
+}
+
+// meaning says what a person may not expect of the parameters that they wrote.
+func meaning(spec *Spec) (notes []string) {
 	switch {
 	case spec.Jitter > 0 && spec.Rate > 0:
-		d.notes = append(d.notes, "a rate keeps packets in order: each waits for the slowest before it, so that jitter makes the mean delay longer")
+		notes = append(notes, "a rate keeps packets in order: each waits for the slowest before it, so that jitter makes the mean delay longer")
 	case spec.Jitter > 0:
-		d.notes = append(d.notes, "jitter lets packets overtake each other")
+		notes = append(notes, "jitter lets packets overtake each other")
 	}
 	if spec.Correlation > 0 || spec.LossCorrelation > 0 {
-		d.notes = append(d.notes, "netem's correlation narrows the distribution: less jitter and fewer losses than without it")
+		notes = append(notes, "netem's correlation narrows the distribution: less jitter and fewer losses than without it")
 	}
-	return d
+	return notes
 }
 
 func (netem) apply(ctx context.Context, record *Record) error {

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/squallhq/squall/injectors"
-	"github.com/squallhq/squall/internal/netns"
 	"github.com/squallhq/squall/injectors/network/model"
+	"github.com/squallhq/squall/internal/netns"
 	"github.com/squallhq/squall/internal/quantity"
 	"github.com/squallhq/squall/internal/testbed"
 	"github.com/vishvananda/netlink"

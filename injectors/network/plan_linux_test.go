@@ -3,6 +3,7 @@ package network
 import (
 	"encoding/json"
 	"net"
+	"os"
 	"strings"
 	"testing"
 
@@ -166,6 +167,7 @@ func TestARecordThatIsNotSoundIsAnError(t *testing.T) {
 		"another backend": func(r *Record) { r.Backend = "tbf" },
 		"no program":      func(r *Record) { r.BPF = nil },
 		"no name":         func(r *Record) { r.BPF.Program = "" },
+		"no shaper":       func(r *Record) { r.Backend = shaperName },
 		"another's part":  func(r *Record) { r.Backend = netemName },
 	} {
 		record := altered(t, lossy, n, change)
@@ -202,13 +204,13 @@ func TestLimitGrowsWithDelayAndRate(t *testing.T) {
 func TestProbeSaysWhatIsMissingAndHowToGetIt(t *testing.T) {
 	requireTCX(t)
 	seen := map[string]Capability{}
-	for _, c := range Probe(t.Context()) {
+	for _, c := range Probe(t.Context(), os.Args[0], shaperArgument) {
 		seen[c.Name] = c
 		if c.Detail == "" || c.OK != (c.Cost == "") || c.OK != (c.Remedy == "") {
 			t.Errorf("%+v", c)
 		}
 	}
-	if len(seen) != 4 || !seen["tcx"].OK || !seen["CAP_NET_ADMIN"].OK || seen["netem"].OK != ((netem{}).probe() == nil) {
+	if len(seen) != 5 || !seen["tcx"].OK || !seen["shaper"].OK || !seen["CAP_NET_ADMIN"].OK || seen["netem"].OK != ((netem{}).probe() == nil) {
 		t.Errorf("%+v", seen)
 	}
 }

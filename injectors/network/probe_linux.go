@@ -10,15 +10,16 @@ import (
 )
 
 // Probe says what this host can do for network faults. It changes nothing that
-// anybody else can see.
-func Probe(ctx context.Context) []Capability {
+// anybody else can see. holder is that of Injector.
+func Probe(ctx context.Context, holder ...string) []Capability {
 	list := []Capability{kernel(), netAdmin()}
 	for _, backend := range []struct {
 		name, there, cost string
 		probe             func() error
 	}{
-		{"netem", "sch_netem is there", "no delay, jitter, duplicate, corrupt, reorder, rate and fourState, and no correlated loss", netem{}.probe},
+		{"netem", "sch_netem is there", "delay, jitter, duplicate, corrupt, reorder, rate, fourState and correlated loss need the shaper, which takes processor time", netem{}.probe},
 		{"tcx", "BPF programs can be attached to TCX hooks", "no loss of what a target receives, no partition in both directions, and no loss that the kernel ends together with squall", bpf{}.probe},
+		{"shaper", "squall's own shaper can stand in for netem, on egress", "no delay, jitter, duplicate, corrupt, reorder, rate and fourState where there is no netem", userspace{holder}.probe},
 	} {
 		if ctx.Err() != nil {
 			break

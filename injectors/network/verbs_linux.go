@@ -40,25 +40,31 @@ type description struct {
 }
 
 // verbs implements injectors.Verbs by handing each record to its backend.
-type verbs struct{}
+type verbs struct {
+	holder []string // how this program becomes HoldShaper
+}
 
-func newVerbs() verbs { return verbs{} }
+func newVerbs(holder []string) verbs { return verbs{holder} }
 
-func backendOf(name string) (backend, error) {
+func (v verbs) backendOf(name string) (backend, error) {
 	switch name {
 	case netemName:
 		return netem{}, nil
 	case bpfName:
 		return bpf{}, nil
+	case shaperName:
+		return userspace{v.holder}, nil
 	}
 	return nil, fmt.Errorf("cannot use the backend %q of an undo record: was it written by another version of squall?", name)
 }
 
 // effectOf returns the backend of a record, once the record is sound: it comes from
 // a file.
-func effectOf(record *Record) (effect, error) {
-	sound := record.Backend == netemName && record.Netem != nil || record.Backend == bpfName && record.BPF != nil && record.BPF.Program != ""
-	b, err := backendOf(record.Backend)
+func (v verbs) effectOf(record *Record) (effect, error) {
+	sound := record.Backend == netemName && record.Netem != nil ||
+		record.Backend == bpfName && record.BPF != nil && record.BPF.Program != "" ||
+		record.Backend == shaperName && record.Shaper != nil && record.Shaper.sound()
+	b, err := v.backendOf(record.Backend)
 	if err == nil && !sound {
 		err = fmt.Errorf("cannot use an undo record: it lacks what the %s backend needs", record.Backend)
 	}
@@ -66,7 +72,7 @@ func effectOf(record *Record) (effect, error) {
 }
 
 // Plan implements injectors.Verbs.
-func (verbs) Plan(ctx context.Context, spec Spec, target injectors.Target) (planned injectors.Planned[Record], err error) {
+func (v verbs) Plan(ctx context.Context, spec Spec, target injectors.Target) (planned injectors.Planned[Record], err error) {
 	if err := ctx.Err(); err != nil {
 		return planned, err
 	}
@@ -74,7 +80,7 @@ func (verbs) Plan(ctx context.Context, spec Spec, target injectors.Target) (plan
 	if err != nil {
 		return planned, err
 	}
-	b, reason, err := choose(&spec, &record)
+	b, reason, err := v.choose(&spec, &record)
 	if err != nil {
 		return planned, err
 	}
@@ -88,20 +94,20 @@ func (verbs) Plan(ctx context.Context, spec Spec, target injectors.Target) (plan
 // candidates returns the backends to try, the best first.
 func candidates(spec *Spec) []string {
 	switch {
-	case spec.Backend == netemName || spec.Backend == bpfName:
+	case spec.Backend != "" && spec.Backend != auto:
 		return []string{spec.Backend}
 	case spec.Partition != "":
 		return []string{bpfName, netemName} // netem leaves what the target receives alone
 	}
-	return []string{netemName, bpfName}
+	return []string{netemName, bpfName, shaperName}
 }
 
 // choose fills the record with the first backend that can do the fault here.
-func choose(spec *Spec, record *Record) (backend, string, error) {
+func (v verbs) choose(spec *Spec, record *Record) (backend, string, error) {
 	var why []string
 	var hints []string
 	for _, name := range candidates(spec) {
-		b, err := backendOf(name)
+		b, err := v.backendOf(name)
 		if err != nil {
 			return nil, "", err
 		}
@@ -122,9 +128,9 @@ func choose(spec *Spec, record *Record) (backend, string, error) {
 		}
 		why = append(why, err.Error())
 		hints = append(hints, hint.Of(err)...)
-		record.Netem, record.BPF = nil, nil
+		record.Netem, record.BPF, record.Shaper = nil, nil, nil
 	}
-	refusal := refuse("this network fault can't be put in here: %s%s", strings.Join(why, ", and "), instead(spec))
+	refusal := refuse("this network fault can't be put in here: %s%s", strings.Join(why, ", and "), v.instead(spec))
 	if len(hints) > 0 {
 		refusal = hint.Wrap(refusal, "%s", strings.Join(hints, "; "))
 	}
@@ -132,11 +138,18 @@ func choose(spec *Spec, record *Record) (backend, string, error) {
 }
 
 // instead says what would work where this fault doesn't.
-func instead(spec *Spec) string {
-	if bpfCannot(spec) == "" || (bpf{}).probe() != nil {
+func (v verbs) instead(spec *Spec) string {
+	switch {
+	case spec.Backend != "" && spec.Backend != auto:
+		return "; backend: auto may find another way"
+	case spec.Partition != "":
 		return ""
+	case spec.direction() != egress && (userspace{v.holder}).probe() == nil:
+		return "; with direction: egress it would work, through the shaper"
+	case bpfCannot(spec) != "" && (bpf{}).probe() == nil:
+		return "; loss, gilbertElliott and partition would work, through bpf"
 	}
-	return "; loss, gilbertElliott and partition would work, through bpf"
+	return ""
 }
 
 func reason(name string, spec *Spec, why []string) string {
@@ -152,8 +165,8 @@ func reason(name string, spec *Spec, why []string) string {
 }
 
 // Apply implements injectors.Verbs.
-func (verbs) Apply(ctx context.Context, record Record) error {
-	e, err := effectOf(&record)
+func (v verbs) Apply(ctx context.Context, record Record) error {
+	e, err := v.effectOf(&record)
 	if err != nil {
 		return err
 	}
@@ -161,8 +174,8 @@ func (verbs) Apply(ctx context.Context, record Record) error {
 }
 
 // Verify implements injectors.Verbs.
-func (verbs) Verify(ctx context.Context, record Record) (injectors.Status, error) {
-	e, err := effectOf(&record)
+func (v verbs) Verify(ctx context.Context, record Record) (injectors.Status, error) {
+	e, err := v.effectOf(&record)
 	if err != nil {
 		return injectors.Status{}, err
 	}
@@ -170,8 +183,8 @@ func (verbs) Verify(ctx context.Context, record Record) (injectors.Status, error
 }
 
 // Revert implements injectors.Verbs.
-func (verbs) Revert(ctx context.Context, record Record) error {
-	e, err := effectOf(&record)
+func (v verbs) Revert(ctx context.Context, record Record) error {
+	e, err := v.effectOf(&record)
 	if err != nil {
 		return err
 	}
