@@ -29,7 +29,7 @@ get it. It changes nothing, and exits with 0 whatever it finds.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), doctorLimit)
 			defer cancel()
 			fmt.Fprintln(cmd.OutOrStdout(), version())
-			capabilities := network.Probe(ctx)
+			capabilities := network.Probe(ctx, shaperArguments()...)
 			capabilities = append(capabilities, probeDocker(ctx), probeState())
 			for _, c := range capabilities {
 				mark := "ok     "

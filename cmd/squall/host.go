@@ -23,7 +23,7 @@ import (
 // when it is first used.
 func newRegistry() (*injectors.Registry, *docker.Client) {
 	client := docker.New()
-	return all.Registry(client), client
+	return all.Registry(client, shaperArguments()...), client
 }
 
 // newHost puts together what the engine needs of this machine.

@@ -158,7 +158,7 @@ Exit codes of run: 0 held, 1 breached, 2 invalid document or usage, 3 refused,
 	}
 	root.AddCommand(
 		newCheck(), newPlan(), newRun(), newRecover(), newServe(), newSchedule(),
-		newTargets(), newDoctor(), newReport(), newSchema(), newDemo(), newDemoService(), newVersion(), newDeadman(),
+		newTargets(), newDoctor(), newReport(), newSchema(), newDemo(), newDemoService(), newVersion(), newDeadman(), newShaper(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hint.Wrap(err, "`%s --help` lists the flags", cmd.CommandPath())

@@ -9,10 +9,11 @@ import (
 )
 
 // Registry returns a registry of every injector. The Docker engine is asked only
-// when a fault needs it.
-func Registry(client *docker.Client) *injectors.Registry {
+// when a fault needs it. shaper is how this program becomes the process that holds
+// a network fault in user space: see network.Injector.
+func Registry(client *docker.Client, shaper ...string) *injectors.Registry {
 	return injectors.NewRegistry(
-		network.Injector(),
+		network.Injector(shaper...),
 		container.Injector(client),
 	)
 }

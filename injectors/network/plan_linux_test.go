@@ -128,6 +128,15 @@ func TestBPFOnAnInterfaceOfTheHost(t *testing.T) {
 	}
 }
 
+// recordOf reads a record.
+func recordOf(t *testing.T, r injectors.Record) (record Record) {
+	t.Helper()
+	if err := json.Unmarshal(r.Data, &record); err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
 // altered plans a fault and returns its record, changed.
 func altered(t *testing.T, spec Spec, n net2, change func(*Record)) injectors.Record {
 	t.Helper()
@@ -135,10 +144,7 @@ func altered(t *testing.T, spec Spec, n net2, change func(*Record)) injectors.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	var record Record
-	if err := json.Unmarshal(step.Record.Data, &record); err != nil {
-		t.Fatal(err)
-	}
+	record := recordOf(t, step.Record)
 	change(&record)
 	data, err := json.Marshal(record)
 	if err != nil {

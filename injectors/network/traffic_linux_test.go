@@ -70,12 +70,13 @@ type traffic struct {
 	every   time.Duration
 	size    int           // of the UDP payload
 	quiet   time.Duration // the receiver gives up after this long without a packet
+	v6      bool          // IPv6
 }
 
 // measure sends UDP packets from one host to another and records what arrives.
 func measure(t *testing.T, from, to *testbed.Host, tr traffic) flow {
 	t.Helper()
-	receiver, sender := listen(t, to), listen(t, from)
+	receiver, sender := listen(t, to, tr.v6), listen(t, from, tr.v6)
 	defer func() { _ = errors.Join(receiver.Close(), sender.Close()) }()
 	f := flow{sent: tr.packets}
 	done := make(chan struct{})
@@ -115,7 +116,11 @@ func measure(t *testing.T, from, to *testbed.Host, tr traffic) flow {
 			f.arrivals = append(f.arrivals, arrival{seq: binary.BigEndian.Uint32(buf), delay: now - sent, at: now})
 		}
 	}()
-	address := netip.AddrPortFrom(to.Addr, uint16(receiver.LocalAddr().(*net.UDPAddr).Port))
+	peer := to.Addr
+	if tr.v6 {
+		peer = to.Addr6
+	}
+	address := netip.AddrPortFrom(peer, uint16(receiver.LocalAddr().(*net.UDPAddr).Port))
 	packet := make([]byte, max(tr.size, packetHeader))
 	next := time.Now()
 	for seq := range tr.packets {
@@ -153,12 +158,16 @@ func crc(packet []byte) uint32 {
 
 // listen opens a UDP socket inside a host, with room for bursts and no checksums
 // of its own: corrupted packets shall arrive.
-func listen(t *testing.T, host *testbed.Host) *net.UDPConn {
+func listen(t *testing.T, host *testbed.Host, v6 bool) *net.UDPConn {
 	t.Helper()
 	var conn *net.UDPConn
 	err := host.Do(func() error {
 		var err error
-		if conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: host.Addr.AsSlice()}); err != nil {
+		network, address := "udp4", host.Addr
+		if v6 {
+			network, address = "udp6", host.Addr6
+		}
+		if conn, err = net.ListenUDP(network, &net.UDPAddr{IP: address.AsSlice()}); err != nil {
 			return err
 		}
 		raw, err := conn.SyscallConn()
