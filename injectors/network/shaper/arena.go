@@ -59,8 +59,14 @@ func (a *arena) frame(slot uint64, n int) []byte {
 	return a.mem[off : off+n : off+n]
 }
 
+// release frees a slot. At the end it gives way at once, so that a frame that was
+// not kept costs nothing.
 func (a *arena) release(slot uint64) {
 	a.slots[slot%uint64(len(a.slots))].free = true
+	for a.first < a.next && a.slots[(a.next-1)%uint64(len(a.slots))].free {
+		a.next--
+		a.head = int(a.slots[a.next%uint64(len(a.slots))].off)
+	}
 	for a.first < a.next && a.slots[a.first%uint64(len(a.slots))].free {
 		a.first++
 	}

@@ -3,6 +3,7 @@ package shaper
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -311,12 +312,18 @@ func (s *Shaper) account(sent []waiting, before, after int64, mode int32) {
 // wait sleeps until a packet comes, one is due, or the mode changes.
 func (s *Shaper) wait() error {
 	fds := [3]unix.PollFd{{Fd: int32(s.in), Events: unix.POLLIN}, {Fd: int32(s.wake), Events: unix.POLLIN}, {Fd: int32(s.watch)}}
-	var timeout *unix.Timespec
+	left := int64(math.MaxInt64)
 	if len(s.queue.list) > 0 {
-		left := s.queue.list[0].due - s.now()
+		left = s.queue.list[0].due - s.now()
 		if left <= 0 {
 			return nil
 		}
+	}
+	if s.downs {
+		left = min(left, int64(lookAgain))
+	}
+	var timeout *unix.Timespec
+	if left < math.MaxInt64 {
 		t := unix.NsecToTimespec(left)
 		timeout = &t
 	}
@@ -329,27 +336,38 @@ func (s *Shaper) wait() error {
 		var buf [8]byte
 		_, _ = unix.Read(s.wake, buf[:])
 	}
-	for _, i := range []int{0, 2} {
-		if fds[i].Revents&unix.POLLERR == 0 {
-			continue
-		}
-		fd := int(fds[i].Fd)
-		// Reading the error clears it. An interface that is down can come up again; one
-		// that is gone is bound to no more.
-		number, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-		if err != nil {
-			return fmt.Errorf("cannot read a socket's error: %w", err)
-		}
-		address, err := unix.Getsockname(fd)
-		if err != nil {
-			return fmt.Errorf("cannot read a socket's interface: %w", err)
-		}
-		if at, ok := address.(*unix.SockaddrLinklayer); ok && at.Ifindex <= 0 {
-			return fmt.Errorf("the interface is gone: %w", unix.Errno(number))
-		}
+	if fds[0].Revents&unix.POLLERR != 0 {
+		return s.cause("the TAP interface is gone", s.in)
 	}
-	return nil
+	s.downs = s.downs || fds[2].Revents&unix.POLLERR != 0
+	if !s.downs {
+		return nil
+	}
+	// An interface goes down before it goes away, and can come up again. The kernel
+	// tells of the first only, and the socket is bound to none after the second.
+	address, err := unix.Getsockname(s.watch)
+	if err != nil {
+		return fmt.Errorf("cannot read a socket's interface: %w", err)
+	}
+	if at, ok := address.(*unix.SockaddrLinklayer); ok && at.Ifindex <= 0 {
+		return s.cause("the interface is gone", s.watch)
+	}
+	_, err = unix.GetsockoptInt(s.watch, unix.SOL_SOCKET, unix.SO_ERROR) // reading clears it
+	return err
 }
+
+// cause is an error with that of a socket.
+func (s *Shaper) cause(what string, fd int) error {
+	number, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && number != 0 {
+		err = unix.Errno(number)
+	}
+	return errors.Join(errors.New(what), err)
+}
+
+// lookAgain is how often a shaper looks whether its interface, that was down, is
+// there.
+const lookAgain = 100 * time.Millisecond
 
 // missed counts the packets that the kernel had no room for until the shaper came.
 func (s *Shaper) missed() {

@@ -35,6 +35,7 @@ type Shaper struct {
 
 	model  *model.Model
 	inLine bool // no packet overtakes another
+	downs  bool // the interface was down at least once
 	arena  *arena
 	queue  *queue
 	stats  *Stats
@@ -97,8 +98,8 @@ func Open(c Config, stats *Stats) (_ *Shaper, err error) {
 		return nil, fmt.Errorf("cannot get memory for packets: %w", err)
 	}
 	most := int(min(c.Params.Limit, maxWaiting))
-	// A duplicate or a packet on its way may take a slot on top.
-	s.arena, s.queue = newArena(s.mem, most+2*batchSize), newQueue(most)
+	// One packet that waits long keeps the slots of those that have left since.
+	s.arena, s.queue = newArena(s.mem, 4*most+2*batchSize), newQueue(most)
 	s.model = model.New(c.Params, c.Seed)
 	s.inLine = c.Params.Jitter == 0
 	s.message.init()
