@@ -131,8 +131,8 @@ func (c *checks) rest(s *Spec, at strict.Value) {
 	} else if name != "" && !interfaceName(name) {
 		c.add(at.Field("interface").Problemf("%q can't be the name of an interface", name), "interfaces have up to %d characters, without spaces, colons and slashes", maxInterfaceName)
 	}
-	if s.Backend == netemName && s.Direction != "" && s.Direction != egress {
-		c.add(at.Field("direction").Problemf("the netem backend touches egress only"), "write direction: egress, or backend: auto")
+	if (s.Backend == netemName || s.Backend == shaperName) && s.Direction != "" && s.Direction != egress {
+		c.add(at.Field("direction").Problemf("the %s backend touches egress only", s.Backend), "write direction: egress, or backend: auto")
 	}
 	if s.Backend == bpfName {
 		if why := bpfCannot(s); why != "" {

@@ -309,13 +309,17 @@ func (s *Shaper) account(sent []waiting, before, after int64, mode int32) {
 	atomic.AddUint64(&s.stats.SentBytes, bytes)
 }
 
+// early is how much before its time a packet wakes the shaper: about as long as it
+// takes a thread to wake up, so that little is left to spin.
+const early = 50 * time.Microsecond
+
 // wait sleeps until a packet comes, one is due, or the mode changes.
 func (s *Shaper) wait() error {
 	fds := [3]unix.PollFd{{Fd: int32(s.in), Events: unix.POLLIN}, {Fd: int32(s.wake), Events: unix.POLLIN}, {Fd: int32(s.watch)}}
 	left := int64(math.MaxInt64)
 	if len(s.queue.list) > 0 {
 		left = s.queue.list[0].due - s.now()
-		if left <= 0 {
+		if left -= int64(early); left <= 0 {
 			return nil
 		}
 	}
