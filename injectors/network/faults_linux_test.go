@@ -26,7 +26,7 @@ func requireNetem(t *testing.T) {
 }
 
 // targetOf makes a host of the testbed a target.
-func targetOf(t *testing.T, host *testbed.Host) injectors.Target {
+func targetOf(t testing.TB, host *testbed.Host) injectors.Target {
 	t.Helper()
 	id, err := netns.Identify(host.NetNS)
 	if err != nil {
@@ -49,7 +49,7 @@ func applyText(text string) error {
 
 // fault is one that is in, through the same door as the engine uses.
 type fault struct {
-	t        *testing.T
+	t        testing.TB
 	registry *injectors.Registry
 	step     injectors.Step
 }
@@ -60,7 +60,7 @@ func plan(t *testing.T, spec Spec, target injectors.Target) (injectors.Step, err
 }
 
 // inject plans and applies, and takes the fault out at the end.
-func inject(t *testing.T, spec Spec, host *testbed.Host) *fault {
+func inject(t testing.TB, spec Spec, host *testbed.Host) *fault {
 	t.Helper()
 	f := &fault{t: t, registry: registry()}
 	var err error

@@ -118,7 +118,7 @@ type net2 struct {
 	target, peer *testbed.Host
 }
 
-func newNet(t *testing.T) net2 {
+func newNet(t testing.TB) net2 {
 	t.Helper()
 	require.Root(t)
 	prefix := fmt.Sprintf("sqn%d-%x", os.Getpid(), time.Now().UnixNano()&0xffffff)

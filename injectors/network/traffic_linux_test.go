@@ -74,7 +74,7 @@ type traffic struct {
 }
 
 // measure sends UDP packets from one host to another and records what arrives.
-func measure(t *testing.T, from, to *testbed.Host, tr traffic) flow {
+func measure(t testing.TB, from, to *testbed.Host, tr traffic) flow {
 	t.Helper()
 	receiver, sender := listen(t, to, tr.v6), listen(t, from, tr.v6)
 	defer func() { _ = errors.Join(receiver.Close(), sender.Close()) }()
@@ -142,7 +142,7 @@ func measure(t *testing.T, from, to *testbed.Host, tr traffic) flow {
 }
 
 // stamp reads the time at which the kernel took a packet in.
-func stamp(t *testing.T, control []byte) time.Duration {
+func stamp(t testing.TB, control []byte) time.Duration {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil || len(messages) != 1 || messages[0].Header.Type != unix.SO_TIMESTAMPNS {
 		t.Errorf("a packet without a time stamp: %v, %v", messages, err)
@@ -158,7 +158,7 @@ func crc(packet []byte) uint32 {
 
 // listen opens a UDP socket inside a host, with room for bursts and no checksums
 // of its own: corrupted packets shall arrive.
-func listen(t *testing.T, host *testbed.Host, v6 bool) *net.UDPConn {
+func listen(t testing.TB, host *testbed.Host, v6 bool) *net.UDPConn {
 	t.Helper()
 	var conn *net.UDPConn
 	err := host.Do(func() error {
