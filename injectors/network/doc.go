@@ -9,12 +9,15 @@
 //   - bpf: a program at the interface's TCX hooks (Linux 6.6). It loses packets, in
 //     both directions, and the kernel removes it together with the process that put
 //     it there.
+//   - shaper: squall's own emulator in user space, for kernels without sch_netem (Linux
+//     6.6, TAP interfaces). It does all that netem does, to what leaves the interface.
+//     A process of its own holds each fault, and ends with the one that applied it.
 //
 // # What is touched
 //
 // A fault belongs to one network namespace. Plan records the namespace by its path,
 // identity and cookie, and every interface by its index: whoever reverts enters the
 // namespace that was meant or none at all. The netem qdisc carries a handle, the
-// program a name, that Plan chose at random; nothing is removed that doesn't carry
+// programs and TAP interfaces a name, that Plan chose at random; nothing is removed that doesn't carry
 // it. An interface that has a qdisc of somebody's own is refused.
 package network

@@ -17,14 +17,6 @@ const (
 	skbVLANPresent = 20
 )
 
-// divert is a program that leads the packets of one interface to a shaper, with the
-// memory that it shares with it.
-type divert struct {
-	link  link.Link
-	stats *shaper.Stats
-	mem   []byte
-}
-
 // newStats makes the map that holds a shaper's figures, and maps it into memory.
 func newStats(name string) (m *ebpf.Map, mem []byte, err error) {
 	m, err = ebpf.NewMap(&ebpf.MapSpec{Name: name, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(shaper.StatsSize), MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE})

@@ -290,6 +290,20 @@ func TestDelaysFollowTheirDistribution(t *testing.T) {
 	}
 }
 
+// Jitter below and above the scale of the tables, which is reckoned in two parts.
+func TestEveryJitterHasItsDeviation(t *testing.T) {
+	for _, jitter := range []int64{100, 5000, Scale, Scale + 4096, 3*Scale + 7000} {
+		sample := delays(fates(Params{Latency: ms, Jitter: jitter, Distribution: Normal}, 17, packets))
+		squares := 0.0
+		for _, x := range sample {
+			squares += (x - 1) * (x - 1) / packets
+		}
+		if got := math.Sqrt(squares) * 1e6; math.Abs(got/float64(jitter)-1) > 0.02 {
+			t.Errorf("a jitter of %d ns has a deviation of %g", jitter, got)
+		}
+	}
+}
+
 func TestDuplicateAndCorrupt(t *testing.T) {
 	list := fates(Params{Duplicate: share(4), Corrupt: share(7)}, 11, packets)
 	near(t, "duplicated", count(list, func(f Fate) bool { return f.Copies == 2 }), packets, 0.04)
