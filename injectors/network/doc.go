@@ -18,6 +18,7 @@
 // A fault belongs to one network namespace. Plan records the namespace by its path,
 // identity and cookie, and every interface by its index: whoever reverts enters the
 // namespace that was meant or none at all. The netem qdisc carries a handle, the
-// programs and TAP interfaces a name, that Plan chose at random; nothing is removed that doesn't carry
-// it. An interface that has a qdisc of somebody's own is refused.
+// programs and TAP interfaces a name, that Plan chose at random; nothing is removed
+// that doesn't carry it. For netem, an interface that has a qdisc of somebody's own
+// is refused.
 package network

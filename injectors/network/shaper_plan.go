@@ -33,5 +33,6 @@ func (s *Shaper) String() string { return inWords(&s.Params) }
 // sound says whether a record, which comes from a file, can be worked with.
 func (s *Shaper) sound() bool {
 	return len(s.Program) == len("sq_")+10 && interfaceName(s.tap(0)) && s.Mark != 0 && s.Limit > 0 &&
+		s.Latency >= 0 && s.Jitter >= 0 && s.Jitter <= int64(maxJitter) &&
 		(s.Distribution == "" || model.Table(s.Distribution) != nil)
 }

@@ -11,6 +11,9 @@
 // the shaper's memory until the model's time has come, and is sent by a second
 // packet socket on the interface itself, marked, which the program lets pass.
 //
+// What the kernel knows of a packet besides its bytes is lost on that way: its mark
+// and its priority, by which a qdisc of somebody's own may tell packets apart.
+//
 // A packet's time counts from its capture, not from when the shaper gets to it.
 //
 // # Bounds
