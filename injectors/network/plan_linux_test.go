@@ -129,7 +129,7 @@ func TestBPFOnAnInterfaceOfTheHost(t *testing.T) {
 }
 
 // recordOf reads a record.
-func recordOf(t *testing.T, r injectors.Record) (record Record) {
+func recordOf(t testing.TB, r injectors.Record) (record Record) {
 	t.Helper()
 	if err := json.Unmarshal(r.Data, &record); err != nil {
 		t.Fatal(err)

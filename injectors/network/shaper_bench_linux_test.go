@@ -144,3 +144,39 @@ func blast(b *testing.B, from, to *testbed.Host, length time.Duration) (sent, re
 	_ = receiver.Close()
 	return sent, <-done
 }
+
+// BenchmarkShaperKilled is the time from a SIGKILL of the process that holds a delay
+// of a minute to the first packet that arrives without it.
+func BenchmarkShaperKilled(b *testing.B) {
+	n := newNet(b)
+	for range b.N {
+		f := inject(b, Spec{Delay: 60_000 * ms, Backend: shaperName}, n.target)
+		pid := holderOf(b, f)
+		receiver, sender := listen(b, n.peer, false), listen(b, n.target, false)
+		killed := time.Now()
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			b.Fatal(err)
+		}
+		arrived := make(chan error)
+		go func() {
+			_, err := receiver.Read(make([]byte, 64))
+			arrived <- err
+		}()
+		for waiting := true; waiting; {
+			if _, err := sender.WriteTo([]byte("x"), receiver.LocalAddr()); err != nil {
+				b.Fatal(err)
+			}
+			select {
+			case err := <-arrived:
+				if err != nil {
+					b.Fatal(err)
+				}
+				waiting = false
+			case <-time.After(100 * time.Microsecond):
+			}
+		}
+		b.ReportMetric(float64(time.Since(killed).Microseconds())/1000, "ms-to-heal")
+		_ = errors.Join(receiver.Close(), sender.Close())
+		f.revert(f.registry)
+	}
+}

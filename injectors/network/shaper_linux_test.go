@@ -228,7 +228,7 @@ func TestShaperTouchesIPv6(t *testing.T) {
 }
 
 // holderOf returns the process that holds a fault, as its evidence names it.
-func holderOf(t *testing.T, f *fault) int {
+func holderOf(t testing.TB, f *fault) int {
 	t.Helper()
 	links, err := linksOf(shaperOf(t, f).Program)
 	if err != nil || len(links) == 0 {
@@ -242,7 +242,7 @@ func holderOf(t *testing.T, f *fault) int {
 	return int(stats.PID)
 }
 
-func shaperOf(t *testing.T, f *fault) *Shaper {
+func shaperOf(t testing.TB, f *fault) *Shaper {
 	t.Helper()
 	return recordOf(t, f.step.Record).Shaper
 }

@@ -51,6 +51,13 @@ func (b *batch) init() {
 // whoever else asked for one.
 const realTimePriority = 1
 
+// A shaper that has more to do than it can must not keep the processor from whoever
+// is to end the fault: after busyLimit without sleep it sleeps for breath.
+const (
+	busyLimit = 50 * time.Millisecond
+	breath    = 500 * time.Microsecond
+)
+
 // Run shapes until Stop, on a thread of its own. It returns an error when the
 // interface or the TAP is gone.
 func (s *Shaper) Run() error {
@@ -63,6 +70,7 @@ func (s *Shaper) Run() error {
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	}
 	s.synchronise()
+	s.slept = s.now()
 	flushed := false
 	for {
 		mode := s.mode.Load()
@@ -75,6 +83,11 @@ func (s *Shaper) Run() error {
 			return err
 		}
 		atomic.StoreUint64(&s.stats.Held, uint64(len(s.queue.list)))
+		if now := s.now(); now-s.slept > int64(busyLimit) {
+			s.slept = now
+			s.missed()
+			time.Sleep(breath)
+		}
 		if received == batchSize {
 			continue
 		}
@@ -333,6 +346,7 @@ func (s *Shaper) wait() error {
 	}
 	s.missed()
 	_, err := unix.Ppoll(fds[:], timeout, nil)
+	s.slept = s.now()
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("cannot wait for packets: %w", err)
 	}

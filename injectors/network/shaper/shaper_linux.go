@@ -47,6 +47,7 @@ type Shaper struct {
 	base    time.Time // the shaper's clock counts from here
 	offset  int64     // of the kernel's time stamps to that clock
 	lastDue int64
+	slept   int64 // when it last went to sleep
 	batch   batch
 	message message
 }
