@@ -32,7 +32,6 @@ func TestShaperEffects(t *testing.T) {
 func TestShaperGilbertElliott(t *testing.T) {
 	requireTCX(t)
 	n := newNet(t)
-	// A delay of nothing to speak of makes it the shaper's: bpf has no delay.
 	inject(t, Spec{GilbertElliott: &GilbertElliott{ToBad: 2, ToGood: 20, BadLoss: 100}, Backend: shaperName}, n.target)
 	checkBursts(t, n, traffic{packets: 25000, size: 32}, 0.02, 0.2)
 }
