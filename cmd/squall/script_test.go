@@ -142,7 +142,7 @@ func residue(state string) string {
 // programs returns the names of squall's programs that are attached anywhere.
 func programs(t testing.TB) (names []string) {
 	links := new(link.Iterator)
-	defer links.Close() //nolint:errcheck // only read
+	defer links.Close()
 	for links.Next() {
 		info, err := links.Link.Info()
 		if err != nil {

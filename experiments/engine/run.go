@@ -81,7 +81,7 @@ func NewRun(host Host, plan *Plan, observe func(Event)) *Run {
 // newRunID returns a name for a run that sorts by time and can't collide.
 func newRunID() string {
 	var random [4]byte
-	rand.Read(random[:]) //nolint:errcheck // documented never to fail
+	rand.Read(random[:]) // documented never to fail
 	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(random[:])
 }
 
