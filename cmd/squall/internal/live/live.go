@@ -22,7 +22,7 @@ import (
 const refresh = 200 * time.Millisecond
 
 // errStopped is why a run ended that was stopped by a key.
-var errStopped = errors.New("a person pressed the key to stop")
+var errStopped = errors.New("with a key, at the terminal")
 
 // Run runs the plan under a view that fills the terminal, and returns the result.
 // stderr must be a terminal. The keys q and Ctrl-C stop the run, which rolls it back.
