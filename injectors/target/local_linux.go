@@ -71,14 +71,16 @@ var (
 
 // ownContainers returns the ids of the containers that this process runs in, as
 // seen from inside.
-func ownContainers() map[string]bool {
+func ownContainers() map[string]bool { return containersOf("/proc/self") }
+
+func containersOf(process string) map[string]bool {
 	own := map[string]bool{}
 	// What can't be read says nothing: the process's ancestors are looked at too.
-	cgroups, _ := os.ReadFile("/proc/self/cgroup")
+	cgroups, _ := os.ReadFile(process + "/cgroup")
 	for _, id := range cgroupID.FindAllString(string(cgroups), -1) {
 		own[id] = true
 	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	mounts, _ := os.ReadFile(process + "/mountinfo")
 	for _, match := range mountedID.FindAllStringSubmatch(string(mounts), -1) {
 		own[match[1]] = true
 	}
