@@ -297,6 +297,21 @@ func FuzzHostileResults(f *testing.F) {
 	})
 }
 
+func TestTheAlarmIsLoudAndOnlyWhereItMustBe(t *testing.T) {
+	var b bytes.Buffer
+	if Alarm(&b, aborted()); b.Len() > 0 {
+		t.Errorf("an alarm for a clean rollback: %s", &b)
+	}
+	r := incomplete()
+	r.Left = append(r.Left, "\x1b[2Jgone")
+	Alarm(&b, r)
+	for _, want := range []string{"ROLLBACK INCOMPLETE", r.Left[0], `\x1b[2Jgone`, "squall recover", r.Run} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the alarm lacks %q:\n%s", want, &b)
+		}
+	}
+}
+
 func TestSecondsAndShares(t *testing.T) {
 	for v, want := range map[float64]string{
 		0: "0 s", 0.00000042: "0.42 µs", 0.0005: "500 µs", 0.0123: "12.3 ms", 0.8124: "812 ms", 0.9999: "1 s", 1.128: "1.13 s",

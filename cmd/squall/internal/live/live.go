@@ -28,6 +28,9 @@ var errStopped = errors.New("with a key, at the terminal")
 // stderr must be a terminal. The keys q and Ctrl-C stop the run, which rolls it back.
 // On the way out the terminal is what it was, with a log of the run on it.
 func Run(ctx context.Context, stderr io.Writer, host engine.Host, plan *engine.Plan) *engine.Result {
+	if os.Getenv("TERM") == "dumb" { // it can't move its cursor
+		return RunPlain(ctx, stderr, host, plan)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	log := &eventLog{}
