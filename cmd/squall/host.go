@@ -48,12 +48,17 @@ func startDeadman(ctx context.Context, path string, deadline time.Duration) (eng
 	if err != nil {
 		return nil, fmt.Errorf("cannot find squall's own program: %w", err)
 	}
-	options := deadman.Options{Argv: []string{self, deadmanCommand}, Journal: path, Deadline: deadline}
+	program := self
 	if runtime.GOOS == "linux" {
 		// The program that runs, even if its file was replaced by another version.
-		options.Program = "/proc/self/exe"
+		program = "/proc/self/exe"
 	}
-	return deadman.Start(ctx, options)
+	return deadman.Start(ctx, deadman.Options{
+		Program:  program,
+		Argv:     []string{self, deadmanCommand},
+		Journal:  path,
+		Deadline: deadline,
+	})
 }
 
 // containers lets SLIs ask Docker.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -164,7 +165,9 @@ func programs(t testing.TB) (names []string) {
 			names = append(names, about.Name)
 		}
 	}
-	if err := links.Err(); err != nil {
+	if err := links.Err(); errors.Is(err, syscall.EAGAIN) {
+		return programs(t) // somebody is just attaching one
+	} else if err != nil {
 		t.Fatal(err)
 	}
 	return names

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
 	"github.com/squallhq/squall/injectors"
 	"github.com/squallhq/squall/internal/hint"
 	"github.com/squallhq/squall/internal/netns"
@@ -210,6 +213,24 @@ func (bpf) revert(_ context.Context, record *Record) error {
 // caller's to close. The name, 40 random bits that Plan wrote down before the
 // program existed, is the proof that they are ours.
 func (b *BPF) links() (found []link.Link, err error) {
+	for range listAttempts {
+		found, err = b.listLinks()
+		if !errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		time.Sleep(listPause)
+	}
+	return found, err
+}
+
+// A link that somebody is just attaching has an id already, and can't be opened yet:
+// the kernel answers EAGAIN for it (bpf_link_by_id). That takes microseconds.
+const (
+	listAttempts = 200
+	listPause    = time.Millisecond
+)
+
+func (b *BPF) listLinks() (found []link.Link, err error) {
 	var all link.Iterator
 	defer all.Close()
 	for all.Next() {
