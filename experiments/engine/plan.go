@@ -69,6 +69,9 @@ type PlannedStep struct {
 	// Shared are the names of further targets that this one step covers, because
 	// they share what it changes.
 	Shared []string
+	// After are the indexes, in Plan.Steps, of those on the same target that end
+	// before this one starts.
+	After []int
 }
 
 // BuildPlan resolves the targets and plans every step. It changes nothing. What
@@ -95,6 +98,7 @@ func BuildPlan(ctx context.Context, host Host, experiment *experiments.Experimen
 		}
 	}
 	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.Start, b.Start) })
+	p.checkRows()
 	p.checkOverlaps()
 	p.checkLimits()
 	p.checkEndpoints(ctx)

@@ -71,7 +71,7 @@ func NewRun(host Host, plan *Plan, observe func(Event)) *Run {
 	}
 	r := &Run{host: host, plan: plan, observe: observe, id: newRunID(), rollbackLimit: defaultRollbackLimit}
 	for _, planned := range plan.Steps {
-		r.steps = append(r.steps, &step{PlannedStep: planned, state: stepWaiting})
+		r.steps = append(r.steps, &step{PlannedStep: planned, done: make(chan struct{}), state: stepWaiting})
 	}
 	r.guards = newGuards(plan.Program)
 	r.dirty = newSignals()

@@ -28,6 +28,7 @@ const (
 // step is one planned step in a run.
 type step struct {
 	PlannedStep
+	done chan struct{} // closed when drive has returned
 
 	mu       sync.Mutex
 	state    stepState
@@ -93,10 +94,15 @@ func (e *applyFailed) Unwrap() error { return e.err }
 // drive leads one step through its life on its own clock. It returns early, with
 // the effect still in, when ctx ends: the rollback takes over.
 func (r *Run) drive(ctx context.Context, s *step, began time.Time, length time.Duration, judged <-chan struct{}) error {
+	defer close(s.done)
 	if !sleepUntil(ctx, began.Add(s.Start)) {
 		return nil
 	}
-	if err := r.apply(ctx, s); err != nil {
+	err := r.renew(ctx, s)
+	if err == nil {
+		err = r.apply(ctx, s)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted, not failed
 		}
