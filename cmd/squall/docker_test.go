@@ -307,6 +307,34 @@ func TestContainerFaults(t *testing.T) {
 	}
 }
 
+// Faults in a row on one container: each meets the process and the network namespace
+// that the one before has left.
+func TestFaultsInARow(t *testing.T) {
+	l := newLab(t)
+	c := l.run("a", docker.Spec{})
+	l.visit(c)
+	const spec = `
+  targets: {a: {docker: {labels: {stack: $stack}}}}
+  faults:
+    - {name: dead, target: a, container: {kill: SIGKILL}, for: 500ms}
+    - {name: cut-off, target: a, network: {partition: drop}, at: 500ms, for: 1s}
+    - {name: anew, target: a, container: {restart: 1s}, at: 2s, for: 500ms}
+    - {name: frozen, target: a, container: {pause: true}, at: 3s, for: 500ms}
+    - {name: lossy, target: a, network: {loss: 50%, direction: both}, at: 4s, for: 1s}
+  baseline: 100ms
+`
+	l.squall("plan", spec).says(0, "note: .*planned anew when it starts")
+	result := l.squall("run", spec, "--output", "json").result(engine.Held, 0)
+	for _, fault := range result.Faults {
+		if fault.Evidence.Touched == 0 || fault.Evidence.Lost != nil {
+			t.Errorf("%s: %+v", fault.Name, fault.Evidence)
+		}
+	}
+	if len(result.Faults) != 5 {
+		t.Errorf("%d faults", len(result.Faults))
+	}
+}
+
 // A fault that was gone before its time proves nothing, and is no trouble either.
 func TestTargetsThatAreLost(t *testing.T) {
 	restart := func(l *lab, c docker.Container) error { return l.docker.Restart(l.Context(), c.ID, 0) }
