@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -37,11 +38,17 @@ func (awkward) Plan(_ context.Context, spec awkwardSpec, _ injectors.Target) (in
 }
 
 func (awkward) Apply(_ context.Context, spec awkwardSpec) error {
-	if spec.How == "panic" {
+	switch spec.How {
+	case "panic":
 		panic("on purpose")
+	case "hang":
+		<-hanging // whatever its context says
 	}
 	return nil
 }
+
+// hanging is closed to end what hangs.
+var hanging = make(chan struct{})
 
 func (a awkward) Verify(_ context.Context, spec awkwardSpec) (injectors.Status, error) {
 	switch {
@@ -98,7 +105,7 @@ func TestRollbackIncomplete(t *testing.T) {
 	// The real deadman would go on trying after the test's end.
 	b.host.Deadman = func(context.Context, string, time.Duration) (engine.Deadman, error) { return quiet{}, nil }
 	run := engine.NewRun(b.host, plan, nil)
-	run.SetRollbackLimit(600 * time.Millisecond)
+	run.SetLimits(time.Second, 600*time.Millisecond)
 	result := run.Do(t.Context())
 	if result.Rollback != engine.Incomplete || result.ExitCode() != 5 {
 		t.Errorf("rollback %s, exit code %d; want incomplete, 5", result.Rollback, result.ExitCode())
@@ -184,4 +191,41 @@ func TestRecover(t *testing.T) {
 	if journals, err := journal.List(b.host.StateDir); err != nil || len(journals) != 0 {
 		t.Errorf("journals %v, %v; want none", journals, err)
 	}
+}
+
+// An Apply that hangs keeps the rollback from being called clean, and does not keep
+// another fault in.
+func TestApplyHangs(t *testing.T) {
+	var reverts int
+	b := newBench(t, newAwkward(&reverts))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	plan := b.plan(`
+  faults:
+    - {name: hung, target: one, awkward: {how: hang}, for: 1m}
+    - {name: full, target: one, filler: {dir: DIR}, for: 1m}
+`)
+	b.host.Deadman = func(context.Context, string, time.Duration) (engine.Deadman, error) { return quiet{}, nil }
+	var stopped, out time.Time
+	run := engine.NewRun(b.host, plan, func(event engine.Event) {
+		switch event.Kind {
+		case engine.EventApplied:
+			stopped = time.Now()
+			cancel(errors.New("enough"))
+		case engine.EventReverted:
+			if event.Fault == "full" {
+				out = time.Now()
+			}
+		}
+	})
+	const limit = 3 * time.Second
+	run.SetLimits(limit, 2*limit)
+	result := run.Do(ctx)
+	if result.Rollback != engine.Incomplete || len(result.Left) != 1 || !strings.Contains(result.Left[0], "its apply did not return in time") {
+		t.Errorf("rollback %s, left %q", result.Rollback, result.Left)
+	}
+	if out.IsZero() || out.Sub(stopped) >= limit {
+		t.Errorf("the other fault was out %s after the stop, want it not to wait for the one that hangs", out.Sub(stopped))
+	}
+	close(hanging)
 }

@@ -43,7 +43,7 @@ func (r *Run) renew(ctx context.Context, s *step) error {
 			return ctx.Err()
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, applyLimit)
+	ctx, cancel := context.WithTimeout(ctx, r.applyLimit)
 	defer cancel()
 	matches, err := r.host.Resolver.Resolve(ctx, r.plan.Experiment.Spec.Targets[s.Fault.Target].Selector.Spec)
 	if err != nil {

@@ -33,6 +33,7 @@ type step struct {
 	mu       sync.Mutex
 	state    stepState
 	intended bool // its undo record is in the journal
+	barred   bool // the rollback has begun: it must not be put in any more
 	applied  time.Time
 	reverted time.Time
 	evidence Evidence
@@ -58,9 +59,34 @@ func (s *step) active() (active bool) {
 	return active
 }
 
-// markHung records that the step's goroutine did not come back. Its Apply may still
-// take effect after the rollback.
-func (s *step) markHung() {
+// claim begins the step's apply, unless the rollback was faster.
+func (s *step) claim() (claimed bool) {
+	s.with(func() {
+		if claimed = !s.barred; claimed {
+			s.state, s.intended = stepApplying, true
+		}
+	})
+	return claimed
+}
+
+// bar keeps a step that is not in from ever being put in, and reports whether it has
+// to be reverted.
+func (s *step) bar() (pending bool) {
+	s.with(func() {
+		s.barred = true
+		pending = s.intended && s.reverted.IsZero()
+	})
+	return pending
+}
+
+// settle waits for the step's goroutine to return. Where that hangs in an Apply, which
+// may still take effect after the rollback, the step says so.
+func (s *step) settle(limit time.Duration) {
+	select {
+	case <-s.done:
+		return
+	case <-time.After(limit):
+	}
 	s.with(func() {
 		if s.state == stepApplying {
 			s.left = errors.New("its apply did not return in time, and may still take effect")
@@ -131,12 +157,14 @@ func (r *Run) apply(ctx context.Context, s *step) error {
 	if err != nil {
 		return fmt.Errorf("cannot write its undo record: %w", err)
 	}
-	s.with(func() { s.state, s.intended = stepApplying, true })
+	if !s.claim() {
+		return errors.New("the run is over")
+	}
 	if err := r.journal.Intent(s.ID, payload); err != nil {
 		s.with(func() { s.state, s.intended = stepWaiting, false })
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, applyLimit)
+	ctx, cancel := context.WithTimeout(ctx, r.applyLimit)
 	defer cancel()
 	if err := r.host.Registry.Apply(ctx, s.Record); err != nil {
 		return err
