@@ -129,8 +129,9 @@ func TestRollbackIncomplete(t *testing.T) {
 // quiet is a deadman that nobody needs.
 type quiet struct{}
 
-func (quiet) Release() error        { return nil }
-func (quiet) Died() <-chan struct{} { return nil }
+func (quiet) Extend(time.Duration) error { return nil }
+func (quiet) Release() error             { return nil }
+func (quiet) Died() <-chan struct{}      { return nil }
 
 // Without its deadman a run puts everything back and ends.
 func TestDeadmanDies(t *testing.T) {

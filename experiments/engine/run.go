@@ -204,8 +204,8 @@ func (r *Run) noteFailures() {
 // to nobody. The function it returns ends both.
 func (r *Run) arm(ctx context.Context) (release func() error, err error) {
 	experiment := r.plan.Experiment
-	deadline := experiment.Spec.FaultsDuration() + r.applyLimit + 2*r.rollbackLimit
-	deadman, err := r.host.Deadman(ctx, journal.Path(r.host.StateDir, r.id), deadline)
+	hard := experiment.Spec.FaultsDuration() + r.applyLimit + 2*r.rollbackLimit
+	deadman, err := r.host.Deadman(ctx, journal.Path(r.host.StateDir, r.id), min(lease, hard))
 	if err != nil {
 		return nil, fmt.Errorf("nothing may be injected: %w", err)
 	}
@@ -216,7 +216,12 @@ func (r *Run) arm(ctx context.Context) (release func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("what can't be journaled may not be injected: %w", err), deadman.Release())
 	}
 	r.guards.deadman = deadman.Died()
+	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var pulsing sync.WaitGroup
+	pulsing.Go(func() { keepAlive(alive, deadman, hard) })
 	return func() error {
+		stop()
+		pulsing.Wait()
 		if len(r.left()) > 0 {
 			// The file stays for recover, and the deadman tries once more when this
 			// process ends.
