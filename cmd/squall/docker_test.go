@@ -335,6 +335,27 @@ func TestFaultsInARow(t *testing.T) {
 	}
 }
 
+// A fault can't stay in a container that another one ends: no run of such a plan could
+// prove anything.
+func TestFaultsThatEndEachOther(t *testing.T) {
+	l := newLab(t)
+	l.run("a", docker.Spec{})
+	for fault, code := range map[string]int{
+		"kill: SIGKILL": 3, "restart: 1s": 3,
+		"pause: true": 0, "kill: SIGHUP": 0,
+	} {
+		spec := `
+  targets: {a: {docker: {labels: {stack: $stack}}}}
+  faults:
+    - {name: lossy, target: a, network: {loss: 50%}, for: 3s}
+    - {name: other, target: a, container: {` + fault + `}, at: 2s, for: 3s}
+  baseline: 100ms
+`
+		text := map[int]string{0: "other on", 3: `faults "lossy" and "other" are on .* at the same time`}[code]
+		l.squall("plan", spec).says(code, text)
+	}
+}
+
 // A fault that was gone before its time proves nothing, and is no trouble either.
 func TestTargetsThatAreLost(t *testing.T) {
 	restart := func(l *lab, c docker.Container) error { return l.docker.Restart(l.Context(), c.ID, 0) }

@@ -26,10 +26,10 @@ func newRegistry() (*injectors.Registry, *docker.Client) {
 	return all.Registry(client), client
 }
 
-// newHost puts together what the engine needs of this machine.
+// newHost puts together what the engine needs of this machine. It makes nothing.
 func newHost() (engine.Host, error) {
 	registry, client := newRegistry()
-	state, err := journal.StateDir()
+	state, err := journal.StatePath()
 	if err != nil {
 		return engine.Host{}, refused(err)
 	}
@@ -40,6 +40,17 @@ func newHost() (engine.Host, error) {
 		StateDir: state,
 		Deadman:  startDeadman,
 	}, nil
+}
+
+// newStatefulHost is newHost with its state directory made, for whatever injects or
+// recovers.
+func newStatefulHost() (engine.Host, error) {
+	host, err := newHost()
+	if err != nil {
+		return host, err
+	}
+	_, err = journal.StateDir()
+	return host, refused(err)
 }
 
 // startDeadman starts this very program again as the deadman of a journal.
