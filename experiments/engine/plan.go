@@ -154,11 +154,17 @@ func (p *Plan) planFault(ctx context.Context, registry *injectors.Registry, faul
 }
 
 // checkOverlaps refuses two faults that take the same object at the same time: the
-// last writer must never silently win.
+// last writer must never silently win. Nor can a fault stay in a target that another
+// one ends.
 func (p *Plan) checkOverlaps() {
 	for i, a := range p.Steps {
 		for _, b := range p.Steps[i+1:] {
-			if a.Object == b.Object && a.Start < b.End && b.Start < a.End {
+			switch {
+			case a.Start >= b.End || b.Start >= a.End:
+			case a.Object != b.Object && same(a.Target, b.Target) && (a.EndsTarget || b.EndsTarget):
+				p.refuse(hint.Wrap(fmt.Errorf("faults %q and %q are on %q at the same time, and one of them ends its processes, and with them the other fault",
+					a.Fault.Name, b.Fault.Name, a.Target.Name), "let one end before the other starts"))
+			case a.Object == b.Object:
 				p.refuse(hint.Wrap(fmt.Errorf("faults %q and %q both take %s at the same time", a.Fault.Name, b.Fault.Name, a.Object),
 					"put both effects into one fault, or let one end before the other starts"))
 			}
