@@ -335,24 +335,31 @@ func TestFaultsInARow(t *testing.T) {
 	}
 }
 
-// A fault can't stay in a container that another one ends: no run of such a plan could
-// prove anything.
-func TestFaultsThatEndEachOther(t *testing.T) {
+// A fault ends with the container that a later one kills, as the plan says, and what it
+// did until then counts. One that would begin in a dead container is refused.
+func TestFaultsThatEndTheirTarget(t *testing.T) {
 	l := newLab(t)
-	l.run("a", docker.Spec{})
-	for fault, ends := range map[string]bool{"kill: SIGKILL": true, "restart: 1s": true, "pause: true": false, "kill: SIGHUP": false} {
-		spec := `
+	l.visit(l.run("a", docker.Spec{}))
+	spec := func(lossyAt, other, otherAt string) string {
+		return `
   targets: {a: {docker: {labels: {stack: $stack}}}}
   faults:
-    - {name: lossy, target: a, network: {loss: 50%}, for: 3s}
-    - {name: other, target: a, container: {` + fault + `}, at: 2s, for: 3s}
+    - {name: lossy, target: a, network: {loss: 50%, direction: both}, at: ` + lossyAt + `, for: 3s}
+    - {name: other, target: a, container: {` + other + `}, at: ` + otherAt + `, for: 3s}
   baseline: 100ms
 `
+	}
+	for fault, ends := range map[string]bool{"kill: SIGKILL": true, "restart: 1s": true, "pause: true": false, "kill: SIGHUP": false} {
 		if ends {
-			l.squall("plan", spec).says(3, `faults "lossy" and "other" are on .* at the same time`, "hint: let one end before the other starts")
+			l.squall("plan", spec("1s", fault, "0s")).says(3, `faults "other" and "lossy" are on .* at the same time`, "hint: let the one that ends")
+			l.squall("plan", spec("0s", fault, "1s")).says(0, `ends early, at 1s: fault "other" ends`)
 		} else {
-			l.squall("plan", spec).says(0, "other on")
+			l.squall("plan", spec("0s", fault, "1s")).says(0, "other on")
 		}
+	}
+	result := l.squall("run", spec("0s", "kill: SIGKILL", "2s"), "--output", "json").result(engine.Held, 0)
+	if lossy := result.Faults[0]; lossy.Evidence.Touched == 0 || lossy.Evidence.Lost != nil || !strings.Contains(lossy.Evidence.Detail, "by fault other") {
+		t.Errorf("the evidence of the fault that ended with its target is %+v", lossy.Evidence)
 	}
 }
 

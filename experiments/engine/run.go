@@ -31,8 +31,8 @@ const (
 	verifyEvery = time.Second
 	// verifyLimit bounds such a check.
 	verifyLimit = 2 * time.Second
-	// lastLookLimit bounds the look at a fault's evidence just before its revert,
-	// which must not hold up an abort.
+	// lastLookLimit bounds the last look at a fault's evidence in a rollback, which it
+	// must not hold up.
 	lastLookLimit = 200 * time.Millisecond
 )
 
@@ -331,6 +331,7 @@ func (r *Run) rollback(ctx context.Context, end *ending) {
 		// the others.
 		s.settle(r.applyLimit)
 		if s.pending() {
+			r.look(ctx, s, lastLookLimit)
 			r.revert(ctx, s)
 		}
 	})

@@ -19,7 +19,8 @@ const (
 	stepWaiting   stepState = "waiting"
 	stepApplying  stepState = "applying"
 	stepActive    stepState = "active"
-	stepLost      stepState = "lost" // gone before its time
+	stepLost      stepState = "lost"  // gone before its time
+	stepEnded     stepState = "ended" // gone with its target, as planned
 	stepReverting stepState = "reverting"
 	stepReverted  stepState = "reverted"
 	stepFailed    stepState = "failed" // could not be reverted
@@ -147,6 +148,7 @@ func (r *Run) drive(ctx context.Context, s *step, began time.Time, length time.D
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.rollbackLimit)
 	defer cancel()
+	r.look(ctx, s, verifyLimit)
 	r.revert(ctx, s)
 	return nil
 }
@@ -215,28 +217,53 @@ func (r *Run) look(ctx context.Context, s *step, limit time.Duration) {
 	if err != nil {
 		return // unknown is neither there nor gone; the next look may tell
 	}
-	lost := false
+	if tookEffect(status) {
+		s.with(func() {
+			if s.state == stepActive {
+				s.evidence = evidenceOf(status)
+			}
+		})
+		return
+	}
+	ender := r.endedBy(s)
+	gone := false
 	s.with(func() {
-		if s.state != stepActive {
+		if gone = s.state == stepActive; !gone {
 			return
 		}
-		if tookEffect(status) {
-			s.evidence = evidenceOf(status)
+		if ender != "" {
+			s.state, s.evidence.Detail = stepEnded, "ended with its target, by fault "+ender
 			return
 		}
 		now := time.Now()
 		s.state, s.evidence.Lost, s.evidence.Detail = stepLost, &now, status.Detail
-		lost = true
 	})
-	if lost {
+	switch {
+	case !gone:
+	case ender != "":
+		r.tell(EventReverted, s, "is out: fault "+ender+" has ended its target")
+	default:
 		r.tell(EventLost, s, "was gone before its time: "+status.Detail)
 	}
+}
+
+// endedBy names the fault that has ended the target of a step by now, as planned, or
+// nothing.
+func (r *Run) endedBy(s *step) (name string) {
+	for _, i := range s.EndedBy {
+		ender := r.steps[i]
+		ender.with(func() {
+			if ender.intended {
+				name = ender.Fault.Name
+			}
+		})
+	}
+	return name
 }
 
 // revert takes a step's effect out and verifies that it is gone, as often as ctx
 // allows. What stays is in s.left.
 func (r *Run) revert(ctx context.Context, s *step) {
-	r.look(ctx, s, lastLookLimit)
 	s.with(func() { s.state = stepReverting })
 	err := revertRecord(ctx, r.host.Registry, s.Record)
 	now := time.Now()
