@@ -103,7 +103,7 @@ type ending struct {
 // Do runs the plan and returns its result. Cancelling ctx stops the run, rolls back
 // and yields the verdict Stopped; the rollback itself can't be cancelled.
 func (r *Run) Do(ctx context.Context) *Result {
-	r.started = time.Now()
+	r.start()
 	if len(r.plan.Refusals) > 0 {
 		return r.refused(r.plan.Refusals)
 	}
@@ -130,6 +130,13 @@ func (r *Run) Do(ctx context.Context) *Result {
 	}
 	recovery := r.recovery(ctx, &end)
 	return r.result(end, recovery)
+}
+
+// start sets the instant that the run counts from. A Snapshot may be reading it.
+func (r *Run) start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.started = time.Now()
 }
 
 // openSLIs opens every SLI, and the series that its samples go to.
@@ -317,13 +324,19 @@ func (r *Run) rollback(ctx context.Context, end *ending) {
 			pending = append(pending, s)
 		}
 	}
+	if end.reaction != nil {
+		end.reaction.AbortIssued = time.Now()
+		defer func() {
+			if len(r.left()) == 0 {
+				end.reaction.Clean = time.Now()
+				end.reaction.Total = end.reaction.Clean.Sub(end.reaction.Breach).Seconds()
+			}
+		}()
+	}
 	if len(pending) == 0 {
 		return
 	}
 	r.enter(PhaseRollback, r.rollbackLimit)
-	if end.reaction != nil {
-		end.reaction.AbortIssued = time.Now()
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.rollbackLimit)
 	defer cancel()
 	revertAll(pending, func(s *step) string { return s.Object }, func(s *step) {
@@ -331,14 +344,17 @@ func (r *Run) rollback(ctx context.Context, end *ending) {
 		// the others.
 		s.settle(r.applyLimit)
 		if s.pending() {
-			r.look(ctx, s, lastLookLimit)
-			r.revert(ctx, s)
+			r.lastLook(ctx, s)
+			_ = r.revert(ctx, s) // it is in s.left, which the result names
 		}
 	})
-	if end.reaction != nil && len(r.left()) == 0 {
-		end.reaction.Clean = time.Now()
-		end.reaction.Total = end.reaction.Clean.Sub(end.reaction.Breach).Seconds()
-	}
+}
+
+// lastLook reads a step's evidence before its revert. It must not keep that from
+// happening: a panic of the injector is left to the revert to meet.
+func (r *Run) lastLook(ctx context.Context, s *step) {
+	defer func() { _ = recover() }()
+	r.look(ctx, s, lastLookLimit)
 }
 
 // recovery waits for the admit rules to hold again. It returns nil where there is

@@ -40,6 +40,7 @@ type step struct {
 	evidence Evidence
 	failure  error // why Apply failed
 	left     error // why Revert failed
+	hung     bool  // Apply did not return in time, and may still take effect
 }
 
 // with runs f under the step's lock.
@@ -90,7 +91,7 @@ func (s *step) settle(limit time.Duration) {
 	}
 	s.with(func() {
 		if s.state == stepApplying {
-			s.left = errors.New("its apply did not return in time, and may still take effect")
+			s.hung, s.left = true, errors.New("its apply did not return in time, and may still take effect")
 		}
 	})
 }
@@ -149,8 +150,9 @@ func (r *Run) drive(ctx context.Context, s *step, began time.Time, length time.D
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.rollbackLimit)
 	defer cancel()
 	r.look(ctx, s, verifyLimit)
-	r.revert(ctx, s)
-	return nil
+	// What can't be taken out at its time must not be joined by others: the run ends,
+	// and its rollback tries again.
+	return r.revert(ctx, s)
 }
 
 // apply journals the step's undo record, makes the effect and verifies it.
@@ -262,27 +264,42 @@ func (r *Run) endedBy(s *step) (name string) {
 }
 
 // revert takes a step's effect out and verifies that it is gone, as often as ctx
-// allows. What stays is in s.left.
-func (r *Run) revert(ctx context.Context, s *step) {
+// allows. What stays is in s.left, and is the error.
+func (r *Run) revert(ctx context.Context, s *step) error {
 	s.with(func() { s.state = stepReverting })
 	err := revertRecord(ctx, r.host.Registry, s.Record)
 	now := time.Now()
+	hung := false
 	s.with(func() {
-		if err != nil {
-			s.state, s.left = stepFailed, errors.Join(s.left, err)
-			return
+		hung = s.hung
+		switch {
+		case err != nil:
+			s.state = stepFailed
+			if !hung {
+				s.left = err
+			}
+		case hung: // s.left goes on saying what may come yet
+			s.state, s.reverted = stepReverted, now
+		default:
+			s.state, s.reverted, s.left = stepReverted, now, nil
 		}
-		s.state, s.reverted = stepReverted, now
 	})
 	if err != nil {
-		r.note(EventError, "cannot revert fault %q on %q: %v", s.Fault.Name, s.Target.Name, err)
-		return
+		err = fmt.Errorf("cannot revert fault %q on %q: %w", s.Fault.Name, s.Target.Name, err)
+		r.note(EventError, "%v", err)
+		return err
+	}
+	// An apply that hangs can take effect after this: the step stays pending, for the
+	// deadman and recover.
+	if hung {
+		return nil
 	}
 	if err := r.journal.Reverted(s.ID); err != nil {
 		// Recover would revert it a second time, which is harmless.
 		r.note(EventWarning, "fault %q on %q is out, but the journal could not be told: %v", s.Fault.Name, s.Target.Name, err)
 	}
 	r.tell(EventReverted, s, "is out, and verified gone")
+	return nil
 }
 
 // tell emits an event about a step, and has the rules asked again.
