@@ -157,6 +157,43 @@ func TestSharedAndHostNamespaces(t *testing.T) {
 	}
 }
 
+// A protected container is not reached through what lives beside it either.
+func TestProtectedByItsNeighbour(t *testing.T) {
+	client := dockertest.Engine(t)
+	label := map[string]string{target.ProtectLabel: "true"}
+	owner := dockertest.Run(t, client, docker.Spec{Name: "sq-shared-owner"})
+	guarded := dockertest.Run(t, client, docker.Spec{Name: "sq-shared-guarded", Network: "container:" + owner.ID, Args: []string{"-quiet"}, Labels: label})
+	dockertest.Run(t, client, docker.Spec{Name: "sq-shared-sidecar", Network: "container:" + owner.ID, Args: []string{"-quiet"}})
+	dockertest.Run(t, client, docker.Spec{Name: "sq-shared-onhost", Network: "host", Args: []string{"-quiet"}})
+	dockertest.Run(t, client, docker.Spec{Name: "sq-shared-guarded-onhost", Network: "host", Args: []string{"-quiet"}, Labels: label})
+	free := dockertest.Run(t, client, docker.Spec{Name: "sq-shared-free"})
+
+	r := target.New(client)
+	m := resolve(t, r, &target.Docker{Name: pattern("/sq-shared-.*/")})
+	if got := strings.Join(namesOf(m.Targets), " "); got != "sq-shared-free sq-shared-onhost" {
+		t.Errorf("got %s", got)
+	}
+	const reason = `it shares its network namespace with container "sq-shared-guarded", which is labelled squall.protect`
+	excluded := map[string]string{}
+	for _, e := range m.Excluded {
+		excluded[e.Target.Name] = e.Reason
+	}
+	if excluded["sq-shared-owner"] != reason || excluded["sq-shared-sidecar"] != reason {
+		t.Errorf("got %q", excluded)
+	}
+	for name, spec := range map[string]any{
+		"namespace": &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", owner.PID)},
+		"process":   &target.Process{PID: guarded.PID},
+	} {
+		m, err := r.Resolve(t.Context(), spec)
+		if !errors.Is(err, target.ErrNoTargets) || len(m.Excluded) != 1 || m.Excluded[0].Reason != reason {
+			t.Errorf("the %s of a protected container: %+v, %v", name, m, err)
+		}
+	}
+	resolve(t, r, &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", free.PID)})
+	resolve(t, target.New(docker.At("unix:///nowhere")), &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", free.PID)})
+}
+
 func TestNetNS(t *testing.T) {
 	require.Root(t)
 	name := fmt.Sprintf("sq-target-%d", os.Getpid())
