@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -27,7 +28,11 @@ func see(t *injectors.Target, c docker.Container) error {
 	}
 	t.StartTime = process.startTime
 	path := fmt.Sprintf("/proc/%d/ns/net", c.PID)
-	if t.NetNSID, err = netns.Identify(path); err != nil {
+	t.NetNSID, err = netns.Identify(path)
+	if errors.Is(err, os.ErrPermission) {
+		return nil // the container can be told, its namespace can't
+	}
+	if err != nil {
 		return err
 	}
 	// Docker's own file outlives the process, but can only be opened where Docker's

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,6 +193,30 @@ func TestProtectedByItsNeighbour(t *testing.T) {
 	}
 	resolve(t, r, &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", free.PID)})
 	resolve(t, target.New(docker.At("unix:///nowhere")), &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", free.PID)})
+}
+
+// Whoever may talk to Docker may target containers; their namespaces are for root.
+func TestContainersWithoutRoot(t *testing.T) {
+	require.Root(t) // to give it up
+	client := dockertest.Engine(t)
+	dockertest.Run(t, client, docker.Spec{Name: "sq-unprivileged"})
+	var m target.Matches
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		const nobody = 65534
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
+			err = errno
+			return
+		}
+		m, err = target.New(client).Resolve(t.Context(), &target.Docker{Name: pattern("sq-unprivileged")})
+	}()
+	<-done
+	if err != nil || len(m.Targets) != 1 || m.Targets[0].PID == 0 || m.Targets[0].NetNS != "" || m.Targets[0].NetNSID != "" {
+		t.Errorf("got %+v, %v", m, err)
+	}
 }
 
 func TestNetNS(t *testing.T) {
