@@ -100,6 +100,9 @@ type Planned[R any] struct {
 	// Irreversible, where not empty, says what can't be put back. Such a fault is
 	// refused unless the document allows it.
 	Irreversible string
+	// EndsTarget says that the effect ends the target's processes, and takes with
+	// them what other faults have put into its network namespace.
+	EndsTarget bool
 	// Notes are what else a person should know before they agree.
 	Notes []string
 }

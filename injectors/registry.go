@@ -66,7 +66,7 @@ func New[S, R any](name, doc string, targets []Kind, verbs Verbs[S, R]) *Injecto
 				Record:  Record{Injector: name, Data: data},
 				Actions: p.Actions, Undo: p.Undo, Object: p.Object,
 				Backend: p.Backend, Reason: p.Reason, Tier: p.Tier,
-				Irreversible: p.Irreversible, Notes: p.Notes,
+				Irreversible: p.Irreversible, EndsTarget: p.EndsTarget, Notes: p.Notes,
 			}}, nil
 		},
 		apply: func(ctx context.Context, data json.RawMessage) error {

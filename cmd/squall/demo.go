@@ -15,6 +15,7 @@ import (
 	"github.com/squallhq/squall/experiments/engine"
 	"github.com/squallhq/squall/injectors/docker"
 	"github.com/squallhq/squall/internal/hint"
+	"github.com/squallhq/squall/safety/journal"
 )
 
 func newDemo() *cobra.Command {
@@ -40,6 +41,9 @@ nothing, and leaves nothing but the report.`,
 				return err
 			}
 			defer removeIfNew(host.StateDir)()
+			if _, err := journal.StateDir(); err != nil {
+				return refused(err)
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return refused(fmt.Errorf("cannot find squall's own program: %w", err))

@@ -26,10 +26,10 @@ func newRegistry() (*injectors.Registry, *docker.Client) {
 	return all.Registry(client, shaperArguments()...), client
 }
 
-// newHost puts together what the engine needs of this machine.
+// newHost puts together what the engine needs of this machine. It makes nothing.
 func newHost() (engine.Host, error) {
 	registry, client := newRegistry()
-	state, err := journal.StateDir()
+	state, err := journal.StatePath()
 	if err != nil {
 		return engine.Host{}, refused(err)
 	}
@@ -42,18 +42,34 @@ func newHost() (engine.Host, error) {
 	}, nil
 }
 
+// newStatefulHost is newHost with its state directory made, for whatever injects or
+// recovers.
+func newStatefulHost() (engine.Host, error) {
+	host, err := newHost()
+	if err != nil {
+		return host, err
+	}
+	_, err = journal.StateDir()
+	return host, refused(err)
+}
+
 // startDeadman starts this very program again as the deadman of a journal.
 func startDeadman(ctx context.Context, path string, deadline time.Duration) (engine.Deadman, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("cannot find squall's own program: %w", err)
 	}
-	options := deadman.Options{Argv: []string{self, deadmanCommand}, Journal: path, Deadline: deadline}
+	program := self
 	if runtime.GOOS == "linux" {
 		// The program that runs, even if its file was replaced by another version.
-		options.Program = "/proc/self/exe"
+		program = "/proc/self/exe"
 	}
-	return deadman.Start(ctx, options)
+	return deadman.Start(ctx, deadman.Options{
+		Program:  program,
+		Argv:     []string{self, deadmanCommand},
+		Journal:  path,
+		Deadline: deadline,
+	})
 }
 
 // containers lets SLIs ask Docker.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -154,6 +155,51 @@ func (l *killLane) left() string {
 		}
 	}
 	return ""
+}
+
+// A squall that is stopped is as good as dead: when it does not renew its lease, its
+// deadman ends it and puts everything back.
+func TestStoppedSquallIsPutRight(t *testing.T) {
+	require.Root(t)
+	network, err := testbed.New(fmt.Sprintf("sqstop-%d", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := network.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	host, err := network.AddHost("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := dockertest.Engine(t)
+	box := dockertest.Run(t, engine, docker.Spec{})
+	text := fmt.Sprintf(strings.ReplaceAll(killed, "500ms", "10m"), filepath.Base(host.NetNS), box.ID)
+	document := filepath.Join(t.TempDir(), "stopped.yaml")
+	if err := os.WriteFile(document, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := &killLane{t: t, state: stateDir(t), box: box.ID, engine: engine}
+	cmd := exec.Command(buildSquall(t), "run", document)
+	cmd.Env = append(os.Environ(), "SQUALL_STATE="+l.state)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	eventually(t, "the container to be frozen", func() bool {
+		return strings.Contains(l.left(), "journal") && dockertest.Inspect(t, engine, box.ID).State == docker.Paused
+	})
+	stopped := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("squall ended with 0 although it was killed")
+	}
+	eventually(t, "nothing to be left", func() bool { return l.left() == "" && len(programs(t)) == 0 })
+	t.Logf("put right %s after the stop", time.Since(stopped))
 }
 
 // buildSquall builds the program as `make build` does, once a test binary.

@@ -32,7 +32,7 @@ any time, any number of times; every run does it first. Run it at boot.
 It exits with 0 when nothing is left, and with 5 when something could not be put back.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			host, err := newHost()
+			host, err := newStatefulHost()
 			if err != nil {
 				return err
 			}

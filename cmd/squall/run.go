@@ -46,7 +46,7 @@ Exit codes: 0 held, 1 breached, 2 invalid document or usage, 3 refused,
 			if err := options.check(); err != nil {
 				return err
 			}
-			host, err := newHost()
+			host, err := newStatefulHost()
 			if err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ everything is put back, and ends. Results go to standard output, one JSON object
 		Example: "  squall serve /etc/squall",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			host, err := newHost()
+			host, err := newStatefulHost()
 			if err != nil {
 				return err
 			}

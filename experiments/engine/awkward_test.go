@@ -3,8 +3,10 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -37,14 +39,24 @@ func (awkward) Plan(_ context.Context, spec awkwardSpec, _ injectors.Target) (in
 }
 
 func (awkward) Apply(_ context.Context, spec awkwardSpec) error {
-	if spec.How == "panic" {
+	switch spec.How {
+	case "panic":
 		panic("on purpose")
+	case "hang":
+		<-hanging // whatever its context says
 	}
 	return nil
 }
 
+// hanging is closed to end what hangs.
+var hanging = make(chan struct{})
+
 func (a awkward) Verify(_ context.Context, spec awkwardSpec) (injectors.Status, error) {
 	switch {
+	case spec.How == "panic in verify" && *a.reverts == 0:
+		panic("on purpose")
+	case spec.How == "reluctant" && *a.reverts < 4:
+		return injectors.Status{Presence: injectors.Present, Touched: 1, Detail: "not yet"}, nil
 	case spec.How == "lie":
 		return injectors.Status{Presence: injectors.Absent, Detail: "never was there"}, nil
 	case spec.How == "over":
@@ -69,6 +81,7 @@ func TestAwkwardInjectors(t *testing.T) {
 		reason  string
 	}{
 		{"panic", engine.Inconclusive, "squall panicked"},
+		{"panic in verify", engine.Inconclusive, "squall panicked"},
 		{"lie", engine.Inconclusive, "it reported success, but is absent"},
 		{"over", engine.Held, ""},
 		{"idle", engine.Inconclusive, "touched no packets"},
@@ -98,7 +111,7 @@ func TestRollbackIncomplete(t *testing.T) {
 	// The real deadman would go on trying after the test's end.
 	b.host.Deadman = func(context.Context, string, time.Duration) (engine.Deadman, error) { return quiet{}, nil }
 	run := engine.NewRun(b.host, plan, nil)
-	run.SetRollbackLimit(600 * time.Millisecond)
+	run.SetLimits(time.Second, 600*time.Millisecond)
 	result := run.Do(t.Context())
 	if result.Rollback != engine.Incomplete || result.ExitCode() != 5 {
 		t.Errorf("rollback %s, exit code %d; want incomplete, 5", result.Rollback, result.ExitCode())
@@ -122,8 +135,9 @@ func TestRollbackIncomplete(t *testing.T) {
 // quiet is a deadman that nobody needs.
 type quiet struct{}
 
-func (quiet) Release() error        { return nil }
-func (quiet) Died() <-chan struct{} { return nil }
+func (quiet) Extend(time.Duration) error { return nil }
+func (quiet) Release() error             { return nil }
+func (quiet) Died() <-chan struct{}      { return nil }
 
 // Without its deadman a run puts everything back and ends.
 func TestDeadmanDies(t *testing.T) {
@@ -184,4 +198,108 @@ func TestRecover(t *testing.T) {
 	if journals, err := journal.List(b.host.StateDir); err != nil || len(journals) != 0 {
 		t.Errorf("journals %v, %v; want none", journals, err)
 	}
+}
+
+// An Apply that hangs keeps the rollback from being called clean, and does not keep
+// another fault in.
+func TestApplyHangs(t *testing.T) {
+	var reverts int
+	b := newBench(t, newAwkward(&reverts))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	plan := b.plan(`
+  faults:
+    - {name: hung, target: one, awkward: {how: hang}, for: 1m}
+    - {name: full, target: one, filler: {dir: DIR}, for: 1m}
+`)
+	b.host.Deadman = func(context.Context, string, time.Duration) (engine.Deadman, error) { return quiet{}, nil }
+	var stopped, out time.Time
+	run := engine.NewRun(b.host, plan, func(event engine.Event) {
+		switch event.Kind {
+		case engine.EventApplied:
+			stopped = time.Now()
+			cancel(errors.New("enough"))
+		case engine.EventReverted:
+			if event.Fault == "full" {
+				out = time.Now()
+			}
+		}
+	})
+	const limit = 3 * time.Second
+	run.SetLimits(limit, 2*limit)
+	result := run.Do(ctx)
+	if result.Rollback != engine.Incomplete || len(result.Left) != 1 || !strings.Contains(result.Left[0], "its apply did not return in time") {
+		t.Errorf("rollback %s, left %q", result.Rollback, result.Left)
+	}
+	// What may still take effect stays pending, for the deadman and recover.
+	journals, err := journal.List(b.host.StateDir)
+	if err != nil || len(journals) != 1 {
+		t.Fatalf("journals %v, %v; want the run's own", journals, err)
+	}
+	if state, err := journal.Read(journals[0]); err != nil || len(state.Pending) != 1 || !strings.HasPrefix(state.Pending[0].Step, "hung/") {
+		t.Errorf("pending %v, %v; want the step that hangs", state.Pending, err)
+	}
+	if out.IsZero() || out.Sub(stopped) >= limit {
+		t.Errorf("the other fault was out %s after the stop, want it not to wait for the one that hangs", out.Sub(stopped))
+	}
+	close(hanging)
+}
+
+// A fault that can't be taken out at its time ends the run: nothing more is put in
+// beside it. Where the rollback then gets it out, nothing is left, and nothing is said
+// to be.
+func TestRevertSucceedsLate(t *testing.T) {
+	var reverts int
+	b := newBench(t, newAwkward(&reverts))
+	plan := b.plan(`
+  faults:
+    - {name: slow, target: one, awkward: {how: reluctant}, for: 100ms}
+    - {name: full, target: one, filler: {dir: DIR}, for: 1m}
+`)
+	run := engine.NewRun(b.host, plan, nil)
+	run.SetLimits(time.Second, 600*time.Millisecond)
+	result := run.Do(t.Context())
+	b.expect(result, engine.Inconclusive, `cannot revert fault "slow" on "one": it is still there: not yet`)
+	if len(result.Left) != 0 || result.Faults[0].Error != "" || result.Faults[0].Reverted == nil {
+		t.Errorf("left %q, fault %+v; want it reverted without an error", result.Left, result.Faults[0])
+	}
+}
+
+// A rule that fires while no fault is in has a reaction time too.
+func TestAbortWithNothingIn(t *testing.T) {
+	b := newBench(t)
+	plan := b.plan(strings.ReplaceAll(steady, "600ms}", "100ms}") + "    - {name: later, target: one, filler: {dir: DIR}, at: 1m, for: 1s}\n")
+	result := b.run(t.Context(), plan, func(event engine.Event) {
+		if event.Kind == engine.EventReverted {
+			b.healthy.Store(false)
+		}
+		if event.Kind == engine.EventAbort {
+			b.healthy.Store(true)
+		}
+	})
+	b.expect(result, engine.Breached, "abort rule fired")
+	if x := result.Reaction; x == nil || x.AbortIssued.Before(x.Detected) || x.Clean.Before(x.AbortIssued) || x.Total <= 0 {
+		t.Errorf("reaction %+v", x)
+	}
+}
+
+// A view looks whenever it likes, even before the run begins.
+func TestSnapshotAtAnyTime(t *testing.T) {
+	b := newBench(t)
+	run := engine.NewRun(b.host, b.plan(steady), nil)
+	done := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				run.Snapshot()
+			}
+		}
+	})
+	b.expect(run.Do(t.Context()), engine.Held, "")
+	close(done)
+	looking.Wait()
 }

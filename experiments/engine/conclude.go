@@ -170,7 +170,7 @@ func Refuse(plan *Plan) *Result {
 
 // refused is the result of a run of a plan with refusals.
 func (r *Run) refused(refusals []error) *Result {
-	r.started = time.Now()
+	r.start()
 	reasons := make([]string, 0, len(refusals))
 	for _, refusal := range refusals {
 		reasons = append(reasons, refusal.Error())

@@ -248,6 +248,9 @@ func TestNotAdmitted(t *testing.T) {
 	b.healthy.Store(false)
 	result := b.run(t.Context(), b.plan(steady), nil)
 	b.expect(result, engine.Refused, "not steady to begin with")
+	if notes := strings.Join(result.Notes, "\n"); !strings.Contains(notes, `the newest sample of SLI "web" failed: `) || !strings.Contains(notes, "500") {
+		t.Errorf("the notes don't say why: %q", notes)
+	}
 	for _, event := range b.events {
 		if event.Kind == engine.EventApplied {
 			t.Error("something was applied")

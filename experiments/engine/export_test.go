@@ -2,5 +2,7 @@ package engine
 
 import "time"
 
-// SetRollbackLimit makes a rollback give up sooner than a person would want.
-func (r *Run) SetRollbackLimit(limit time.Duration) { r.rollbackLimit = limit }
+// SetLimits makes a run give up sooner than a person would want.
+func (r *Run) SetLimits(apply, rollback time.Duration) {
+	r.applyLimit, r.rollbackLimit = apply, rollback
+}

@@ -69,6 +69,12 @@ type PlannedStep struct {
 	// Shared are the names of further targets that this one step covers, because
 	// they share what it changes.
 	Shared []string
+	// After are the indexes, in Plan.Steps, of those on the same target that end
+	// before this one starts.
+	After []int
+	// EndedBy are the indexes, in Plan.Steps, of those that end this one's target while
+	// it is in.
+	EndedBy []int
 }
 
 // BuildPlan resolves the targets and plans every step. It changes nothing. What
@@ -95,6 +101,7 @@ func BuildPlan(ctx context.Context, host Host, experiment *experiments.Experimen
 		}
 	}
 	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.Start, b.Start) })
+	p.checkRows()
 	p.checkOverlaps()
 	p.checkLimits()
 	p.checkEndpoints(ctx)
@@ -149,14 +156,26 @@ func (p *Plan) planFault(ctx context.Context, registry *injectors.Registry, faul
 	return nil
 }
 
-// checkOverlaps refuses two faults that take the same object at the same time: the
-// last writer must never silently win.
+// checkOverlaps looks at faults that are in at the same time. Two that take the same
+// object are refused: the last writer must never silently win. One that ends its
+// target ends the others there; that is a plan where they were in before it, and
+// nonsense where they would begin while the target is down.
 func (p *Plan) checkOverlaps() {
-	for i, a := range p.Steps {
-		for _, b := range p.Steps[i+1:] {
-			if a.Object == b.Object && a.Start < b.End && b.Start < a.End {
+	for i := range p.Steps {
+		a := &p.Steps[i]
+		for j, b := range p.Steps[i+1:] { // b starts with a or after it
+			switch {
+			case b.Start >= a.End:
+			case a.Object == b.Object:
 				p.refuse(hint.Wrap(fmt.Errorf("faults %q and %q both take %s at the same time", a.Fault.Name, b.Fault.Name, a.Object),
 					"put both effects into one fault, or let one end before the other starts"))
+			case !same(a.Target, b.Target):
+			case a.EndsTarget || b.EndsTarget && a.Start == b.Start:
+				p.refuse(hint.Wrap(fmt.Errorf("faults %q and %q are on %q at the same time, and one of them ends its processes before the other can be in", a.Fault.Name, b.Fault.Name, a.Target.Name),
+					"let the one that ends the target start later, or let one be over before the other starts"))
+			case b.EndsTarget:
+				a.EndedBy = append(a.EndedBy, i+1+j)
+				a.Notes = append(a.Notes, fmt.Sprintf("ends early, at %s: fault %q ends the target's processes, and this with them", b.Start, b.Fault.Name))
 			}
 		}
 	}

@@ -21,7 +21,7 @@ func PreviewGuards(ctx context.Context, host Host, plan *Plan) []GuardResult {
 		}
 		return results
 	}
-	r.started = time.Now()
+	r.start()
 	var sampling sync.WaitGroup
 	for name, sampler := range samplers {
 		sampling.Go(func() {

@@ -120,10 +120,10 @@ type Reaction struct {
 	Detected time.Time `json:"detected"`
 	// AbortIssued is when the first revert began.
 	AbortIssued time.Time `json:"abortIssued"`
-	// Clean is when the last fault was verified gone.
-	Clean time.Time `json:"clean"`
-	// Total is the time from Breach to Clean in seconds.
-	Total float64 `json:"total"`
+	// Clean is when the last fault was verified gone; absent where one was not.
+	Clean time.Time `json:"clean,omitzero"`
+	// Total is the time from Breach to Clean in seconds; absent with it.
+	Total float64 `json:"total,omitzero"`
 }
 
 // Recovery is how the steady state came back.

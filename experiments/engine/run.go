@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +22,8 @@ import (
 // The time limits of a run's own work. What they bound can hang: a daemon that
 // accepts and never answers, a file system that has gone away.
 const (
-	// applyLimit bounds one Apply with its Verify.
-	applyLimit = 30 * time.Second
+	// defaultApplyLimit bounds one Apply with its Verify.
+	defaultApplyLimit = 30 * time.Second
 	// defaultRollbackLimit bounds the whole rollback, waiting for a container's
 	// health included.
 	defaultRollbackLimit = time.Minute
@@ -29,8 +31,8 @@ const (
 	verifyEvery = time.Second
 	// verifyLimit bounds such a check.
 	verifyLimit = 2 * time.Second
-	// lastLookLimit bounds the look at a fault's evidence just before its revert,
-	// which must not hold up an abort.
+	// lastLookLimit bounds the last look at a fault's evidence in a rollback, which it
+	// must not hold up.
 	lastLookLimit = 200 * time.Millisecond
 )
 
@@ -40,8 +42,9 @@ type Run struct {
 	plan    *Plan
 	observe func(Event)
 
-	id            string
-	rollbackLimit time.Duration
+	id string
+
+	applyLimit, rollbackLimit time.Duration
 
 	started time.Time
 	series  map[string]*sli.Series
@@ -69,9 +72,10 @@ func NewRun(host Host, plan *Plan, observe func(Event)) *Run {
 	if observe == nil {
 		observe = func(Event) {}
 	}
-	r := &Run{host: host, plan: plan, observe: observe, id: newRunID(), rollbackLimit: defaultRollbackLimit}
+	r := &Run{host: host, plan: plan, observe: observe, id: newRunID(),
+		applyLimit: defaultApplyLimit, rollbackLimit: defaultRollbackLimit}
 	for _, planned := range plan.Steps {
-		r.steps = append(r.steps, &step{PlannedStep: planned, state: stepWaiting})
+		r.steps = append(r.steps, &step{PlannedStep: planned, done: make(chan struct{}), state: stepWaiting})
 	}
 	r.guards = newGuards(plan.Program)
 	r.dirty = newSignals()
@@ -81,7 +85,7 @@ func NewRun(host Host, plan *Plan, observe func(Event)) *Run {
 // newRunID returns a name for a run that sorts by time and can't collide.
 func newRunID() string {
 	var random [4]byte
-	rand.Read(random[:]) //nolint:errcheck // documented never to fail
+	rand.Read(random[:]) // documented never to fail
 	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(random[:])
 }
 
@@ -99,7 +103,7 @@ type ending struct {
 // Do runs the plan and returns its result. Cancelling ctx stops the run, rolls back
 // and yields the verdict Stopped; the rollback itself can't be cancelled.
 func (r *Run) Do(ctx context.Context) *Result {
-	r.started = time.Now()
+	r.start()
 	if len(r.plan.Refusals) > 0 {
 		return r.refused(r.plan.Refusals)
 	}
@@ -126,6 +130,13 @@ func (r *Run) Do(ctx context.Context) *Result {
 	}
 	recovery := r.recovery(ctx, &end)
 	return r.result(end, recovery)
+}
+
+// start sets the instant that the run counts from. A Snapshot may be reading it.
+func (r *Run) start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.started = time.Now()
 }
 
 // openSLIs opens every SLI, and the series that its samples go to.
@@ -180,9 +191,19 @@ func (r *Run) admit(ctx context.Context) *ending {
 		series.MarkBaseline(r.started, now)
 	}
 	if refusal := r.guards.admit(r.world(), now); refusal != "" {
+		r.noteFailures()
 		return &ending{verdict: Refused, reason: "not steady to begin with: " + refusal}
 	}
 	return nil
+}
+
+// noteFailures says why the newest samples failed: a rule knows only that they did.
+func (r *Run) noteFailures() {
+	for _, name := range slices.Sorted(maps.Keys(r.series)) {
+		if newest := r.series[name].Recent(1); len(newest) > 0 && newest[0].Err != "" {
+			r.note(EventWarning, "the newest sample of SLI %q failed: %s", name, newest[0].Err)
+		}
+	}
 }
 
 // arm starts the deadman and opens the journal: after it, effects are allowed. The
@@ -190,8 +211,8 @@ func (r *Run) admit(ctx context.Context) *ending {
 // to nobody. The function it returns ends both.
 func (r *Run) arm(ctx context.Context) (release func() error, err error) {
 	experiment := r.plan.Experiment
-	deadline := experiment.Spec.FaultsDuration() + applyLimit + r.rollbackLimit
-	deadman, err := r.host.Deadman(ctx, journal.Path(r.host.StateDir, r.id), deadline)
+	hard := experiment.Spec.FaultsDuration() + r.applyLimit + 2*r.rollbackLimit
+	deadman, err := r.host.Deadman(ctx, journal.Path(r.host.StateDir, r.id), min(lease, hard))
 	if err != nil {
 		return nil, fmt.Errorf("nothing may be injected: %w", err)
 	}
@@ -202,7 +223,12 @@ func (r *Run) arm(ctx context.Context) (release func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("what can't be journaled may not be injected: %w", err), deadman.Release())
 	}
 	r.guards.deadman = deadman.Died()
+	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var pulsing sync.WaitGroup
+	pulsing.Go(func() { keepAlive(alive, deadman, hard) })
 	return func() error {
+		stop()
+		pulsing.Wait()
 		if len(r.left()) > 0 {
 			// The file stays for recover, and the deadman tries once more when this
 			// process ends.
@@ -218,9 +244,7 @@ func (r *Run) arm(ctx context.Context) (release func() error, err error) {
 func (r *Run) faults(parent context.Context) ending {
 	length := r.plan.Experiment.Spec.FaultsDuration()
 	began := r.enter(PhaseFaults, length)
-	ctx, overrun := context.WithTimeoutCause(parent, length+applyLimit, errOverran)
-	defer overrun()
-	ctx, abort := context.WithCancelCause(ctx)
+	ctx, abort := context.WithCancelCause(parent)
 	defer abort(nil)
 
 	// Steps that last to the end of the phase wait for the pass rules to be asked
@@ -251,7 +275,8 @@ func (r *Run) faults(parent context.Context) ending {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		r.awaitSteps(done)
+	case <-time.After(r.rollbackLimit):
+		abort(errOverran)
 	}
 	cause := context.Cause(ctx)
 	abort(nil)
@@ -275,19 +300,6 @@ func (e *panicked) Error() string {
 	return fmt.Sprintf("squall panicked, which is a mistake in squall: %v\n%s", e.value, e.stack)
 }
 
-// awaitSteps waits for the steps to notice that the phase is over, so that no Apply
-// runs beside its own Revert. A step that does not return is marked, and keeps the
-// rollback from being called clean.
-func (r *Run) awaitSteps(done <-chan struct{}) {
-	select {
-	case <-done:
-	case <-time.After(applyLimit):
-		for _, s := range r.steps {
-			s.markHung()
-		}
-	}
-}
-
 var errOverran = errors.New("the run overran its time")
 
 // endingOf says in words why the faults phase ended.
@@ -308,24 +320,41 @@ func endingOf(parent context.Context, cause error) ending {
 func (r *Run) rollback(ctx context.Context, end *ending) {
 	var pending []*step
 	for _, s := range r.steps {
-		if s.pending() {
+		if s.bar() {
 			pending = append(pending, s)
 		}
+	}
+	if end.reaction != nil {
+		end.reaction.AbortIssued = time.Now()
+		defer func() {
+			if len(r.left()) == 0 {
+				end.reaction.Clean = time.Now()
+				end.reaction.Total = end.reaction.Clean.Sub(end.reaction.Breach).Seconds()
+			}
+		}()
 	}
 	if len(pending) == 0 {
 		return
 	}
 	r.enter(PhaseRollback, r.rollbackLimit)
-	if end.reaction != nil {
-		end.reaction.AbortIssued = time.Now()
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.rollbackLimit)
 	defer cancel()
-	revertAll(pending, func(s *step) string { return s.Object }, func(s *step) { r.revert(ctx, s) })
-	if end.reaction != nil {
-		end.reaction.Clean = time.Now()
-		end.reaction.Total = end.reaction.Clean.Sub(end.reaction.Breach).Seconds()
-	}
+	revertAll(pending, func(s *step) string { return s.Object }, func(s *step) {
+		// An Apply must not run beside its own Revert; but one that hangs can't hold up
+		// the others.
+		s.settle(r.applyLimit)
+		if s.pending() {
+			r.lastLook(ctx, s)
+			_ = r.revert(ctx, s) // it is in s.left, which the result names
+		}
+	})
+}
+
+// lastLook reads a step's evidence before its revert. It must not keep that from
+// happening: a panic of the injector is left to the revert to meet.
+func (r *Run) lastLook(ctx context.Context, s *step) {
+	defer func() { _ = recover() }()
+	r.look(ctx, s, lastLookLimit)
 }
 
 // recovery waits for the admit rules to hold again. It returns nil where there is

@@ -19,7 +19,8 @@ const (
 	stepWaiting   stepState = "waiting"
 	stepApplying  stepState = "applying"
 	stepActive    stepState = "active"
-	stepLost      stepState = "lost" // gone before its time
+	stepLost      stepState = "lost"  // gone before its time
+	stepEnded     stepState = "ended" // gone with its target, as planned
 	stepReverting stepState = "reverting"
 	stepReverted  stepState = "reverted"
 	stepFailed    stepState = "failed" // could not be reverted
@@ -28,15 +29,18 @@ const (
 // step is one planned step in a run.
 type step struct {
 	PlannedStep
+	done chan struct{} // closed when drive has returned
 
 	mu       sync.Mutex
 	state    stepState
 	intended bool // its undo record is in the journal
+	barred   bool // the rollback has begun: it must not be put in any more
 	applied  time.Time
 	reverted time.Time
 	evidence Evidence
 	failure  error // why Apply failed
 	left     error // why Revert failed
+	hung     bool  // Apply did not return in time, and may still take effect
 }
 
 // with runs f under the step's lock.
@@ -57,12 +61,37 @@ func (s *step) active() (active bool) {
 	return active
 }
 
-// markHung records that the step's goroutine did not come back. Its Apply may still
-// take effect after the rollback.
-func (s *step) markHung() {
+// claim begins the step's apply, unless the rollback was faster.
+func (s *step) claim() (claimed bool) {
+	s.with(func() {
+		if claimed = !s.barred; claimed {
+			s.state, s.intended = stepApplying, true
+		}
+	})
+	return claimed
+}
+
+// bar keeps a step that is not in from ever being put in, and reports whether it has
+// to be reverted.
+func (s *step) bar() (pending bool) {
+	s.with(func() {
+		s.barred = true
+		pending = s.intended && s.reverted.IsZero()
+	})
+	return pending
+}
+
+// settle waits for the step's goroutine to return. Where that hangs in an Apply, which
+// may still take effect after the rollback, the step says so.
+func (s *step) settle(limit time.Duration) {
+	select {
+	case <-s.done:
+		return
+	case <-time.After(limit):
+	}
 	s.with(func() {
 		if s.state == stepApplying {
-			s.left = errors.New("its apply did not return in time, and may still take effect")
+			s.hung, s.left = true, errors.New("its apply did not return in time, and may still take effect")
 		}
 	})
 }
@@ -93,10 +122,15 @@ func (e *applyFailed) Unwrap() error { return e.err }
 // drive leads one step through its life on its own clock. It returns early, with
 // the effect still in, when ctx ends: the rollback takes over.
 func (r *Run) drive(ctx context.Context, s *step, began time.Time, length time.Duration, judged <-chan struct{}) error {
+	defer close(s.done)
 	if !sleepUntil(ctx, began.Add(s.Start)) {
 		return nil
 	}
-	if err := r.apply(ctx, s); err != nil {
+	err := r.renew(ctx, s)
+	if err == nil {
+		err = r.apply(ctx, s)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted, not failed
 		}
@@ -115,8 +149,10 @@ func (r *Run) drive(ctx context.Context, s *step, began time.Time, length time.D
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.rollbackLimit)
 	defer cancel()
-	r.revert(ctx, s)
-	return nil
+	r.look(ctx, s, verifyLimit)
+	// What can't be taken out at its time must not be joined by others: the run ends,
+	// and its rollback tries again.
+	return r.revert(ctx, s)
 }
 
 // apply journals the step's undo record, makes the effect and verifies it.
@@ -125,12 +161,14 @@ func (r *Run) apply(ctx context.Context, s *step) error {
 	if err != nil {
 		return fmt.Errorf("cannot write its undo record: %w", err)
 	}
-	s.with(func() { s.state, s.intended = stepApplying, true })
+	if !s.claim() {
+		return errors.New("the run is over")
+	}
 	if err := r.journal.Intent(s.ID, payload); err != nil {
 		s.with(func() { s.state, s.intended = stepWaiting, false })
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, applyLimit)
+	ctx, cancel := context.WithTimeout(ctx, r.applyLimit)
 	defer cancel()
 	if err := r.host.Registry.Apply(ctx, s.Record); err != nil {
 		return err
@@ -181,47 +219,87 @@ func (r *Run) look(ctx context.Context, s *step, limit time.Duration) {
 	if err != nil {
 		return // unknown is neither there nor gone; the next look may tell
 	}
-	lost := false
+	if tookEffect(status) {
+		s.with(func() {
+			if s.state == stepActive {
+				s.evidence = evidenceOf(status)
+			}
+		})
+		return
+	}
+	ender := r.endedBy(s)
+	gone := false
 	s.with(func() {
-		if s.state != stepActive {
+		if gone = s.state == stepActive; !gone {
 			return
 		}
-		if tookEffect(status) {
-			s.evidence = evidenceOf(status)
+		if ender != "" {
+			s.state, s.evidence.Detail = stepEnded, "ended with its target, by fault "+ender
 			return
 		}
 		now := time.Now()
 		s.state, s.evidence.Lost, s.evidence.Detail = stepLost, &now, status.Detail
-		lost = true
 	})
-	if lost {
+	switch {
+	case !gone:
+	case ender != "":
+		r.tell(EventReverted, s, "is out: fault "+ender+" has ended its target")
+	default:
 		r.tell(EventLost, s, "was gone before its time: "+status.Detail)
 	}
 }
 
+// endedBy names the fault that has ended the target of a step by now, as planned, or
+// nothing.
+func (r *Run) endedBy(s *step) (name string) {
+	for _, i := range s.EndedBy {
+		ender := r.steps[i]
+		ender.with(func() {
+			if ender.intended {
+				name = ender.Fault.Name
+			}
+		})
+	}
+	return name
+}
+
 // revert takes a step's effect out and verifies that it is gone, as often as ctx
-// allows. What stays is in s.left.
-func (r *Run) revert(ctx context.Context, s *step) {
-	r.look(ctx, s, lastLookLimit)
+// allows. What stays is in s.left, and is the error.
+func (r *Run) revert(ctx context.Context, s *step) error {
 	s.with(func() { s.state = stepReverting })
 	err := revertRecord(ctx, r.host.Registry, s.Record)
 	now := time.Now()
+	hung := false
 	s.with(func() {
-		if err != nil {
-			s.state, s.left = stepFailed, errors.Join(s.left, err)
-			return
+		hung = s.hung
+		switch {
+		case err != nil:
+			s.state = stepFailed
+			if !hung {
+				s.left = err
+			}
+		case hung: // s.left goes on saying what may come yet
+			s.state, s.reverted = stepReverted, now
+		default:
+			s.state, s.reverted, s.left = stepReverted, now, nil
 		}
-		s.state, s.reverted = stepReverted, now
 	})
 	if err != nil {
-		r.note(EventError, "cannot revert fault %q on %q: %v", s.Fault.Name, s.Target.Name, err)
-		return
+		err = fmt.Errorf("cannot revert fault %q on %q: %w", s.Fault.Name, s.Target.Name, err)
+		r.note(EventError, "%v", err)
+		return err
+	}
+	// An apply that hangs can take effect after this: the step stays pending, for the
+	// deadman and recover.
+	if hung {
+		return nil
 	}
 	if err := r.journal.Reverted(s.ID); err != nil {
 		// Recover would revert it a second time, which is harmless.
 		r.note(EventWarning, "fault %q on %q is out, but the journal could not be told: %v", s.Fault.Name, s.Target.Name, err)
 	}
 	r.tell(EventReverted, s, "is out, and verified gone")
+	return nil
 }
 
 // tell emits an event about a step, and has the rules asked again.

@@ -115,7 +115,10 @@ func figures(r *engine.Result) []figure {
 		touched = touched || f.Evidence.Touched > 0
 	}
 	proof := "with evidence of an effect"
-	if !touched {
+	switch {
+	case in == 0:
+		proof = "nothing was injected"
+	case !touched:
 		proof = "without evidence of an effect"
 	}
 	list = append(list, figure{"Faults in", fmt.Sprintf("%d of %d", in, len(r.Faults)), proof, ""})

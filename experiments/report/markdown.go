@@ -48,8 +48,11 @@ func Markdown(w io.Writer, r *engine.Result) error {
 			fmt.Fprintf(&b, "- %s\n", escape(text(note)))
 		}
 	}
-	b.WriteString("\n## What happened\n\n")
-	for _, m := range moments(r) {
+	happened := moments(r)
+	if len(happened) > 0 {
+		b.WriteString("\n## What happened\n\n")
+	}
+	for _, m := range happened {
 		fmt.Fprintf(&b, "- `%s` %s\n", offset(r, m.At), escape(m.Text))
 	}
 	return write(w, "Markdown", b.String())

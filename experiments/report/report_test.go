@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"html"
 	"io"
@@ -268,13 +269,13 @@ func FuzzHostileResults(f *testing.F) {
 				t.Errorf("%s is not UTF-8", form)
 			}
 			for _, c := range b.String() {
-				if c != '\n' && !unicode.IsPrint(c) && !(form == "xml" && c == '\t') {
+				if c != '\n' && !unicode.IsPrint(c) && (form != "xml" || c != '\t') {
 					t.Fatalf("%s holds %q", form, c)
 				}
 			}
 			if form == "xml" {
 				for d := xml.NewDecoder(&b); ; {
-					if _, err := d.Token(); err == io.EOF {
+					if _, err := d.Token(); errors.Is(err, io.EOF) {
 						break
 					} else if err != nil {
 						t.Fatalf("not XML: %v", err)
@@ -294,6 +295,21 @@ func FuzzHostileResults(f *testing.F) {
 		}
 		Alarm(io.Discard, r)
 	})
+}
+
+func TestTheAlarmIsLoudAndOnlyWhereItMustBe(t *testing.T) {
+	var b bytes.Buffer
+	if Alarm(&b, aborted()); b.Len() > 0 {
+		t.Errorf("an alarm for a clean rollback: %s", &b)
+	}
+	r := incomplete()
+	r.Left = append(r.Left, "\x1b[2Jgone")
+	Alarm(&b, r)
+	for _, want := range []string{"ROLLBACK INCOMPLETE", r.Left[0], `\x1b[2Jgone`, "squall recover", r.Run} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the alarm lacks %q:\n%s", want, &b)
+		}
+	}
 }
 
 func TestSecondsAndShares(t *testing.T) {

@@ -88,6 +88,9 @@ func observe(t *testing.T, client *docker.Client, id string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if c.State == docker.Removing {
+		return "gone" // nearly
+	}
 	description := fmt.Sprintf("%s %s", c.State, c.Health)
 	if c.State == docker.Running {
 		frozen, err := client.Frozen(t.Context(), id, c.PID)

@@ -160,6 +160,7 @@ func (v verbs) describe(spec Spec, c docker.Container, r *record, planned *injec
 		planned.Undo = "nothing: a removed container does not come back"
 		planned.Irreversible = fmt.Sprintf("container %q would be removed", c.Name)
 	}
+	planned.EndsTarget = r.Action == remove || r.stops() && !r.asks()
 	if !r.stops() {
 		return
 	}

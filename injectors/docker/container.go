@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
@@ -110,14 +111,19 @@ func nameOf(names []string) string {
 	return ""
 }
 
-// Inspect describes one container by its id, the beginning of its id, or its name.
+// Inspect describes one container by its id, the beginning of its id, or its name. A
+// full id is never taken for a name, which Docker does once no container has that id.
 func (c *Client) Inspect(ctx context.Context, container string) (Container, error) {
 	return on(ctx, c, readLimit, "inspect", container, func(ctx context.Context, engine *client.Client) (Container, error) {
 		answer, err := engine.ContainerInspect(ctx, container)
 		if err != nil {
 			return Container{}, err
 		}
-		return convert(answer), nil
+		c := convert(answer)
+		if fullID.MatchString(container) && c.ID != container {
+			return Container{}, fmt.Errorf("%w: container %q has that id as its name", ErrNotFound, short(c.ID))
+		}
+		return c, nil
 	})
 }
 

@@ -57,6 +57,23 @@ func TestInspectAndList(t *testing.T) {
 	}
 }
 
+// Docker looks for names, too, where it is given an id: whoever has the id of a
+// container that is gone for its name is another one.
+func TestNamedLikeAnID(t *testing.T) {
+	client := dockertest.Engine(t)
+	gone := dockertest.Create(t, client, docker.Spec{})
+	if err := client.Remove(t.Context(), gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	other := dockertest.Create(t, client, docker.Spec{Name: gone.ID})
+	if c, err := client.Inspect(t.Context(), gone.ID); !errors.Is(err, docker.ErrNotFound) {
+		t.Errorf("%s is taken for %s, which is gone: %v", c.ID, gone.ID, err)
+	}
+	if c := dockertest.Inspect(t, client, other.ID); c.Name != gone.ID {
+		t.Errorf("got %+v", c)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	client := dockertest.Engine(t)
 	c := dockertest.Run(t, client, docker.Spec{})

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
 	"github.com/squallhq/squall/injectors"
 	"github.com/squallhq/squall/internal/hint"
 	"github.com/squallhq/squall/internal/netns"
@@ -214,6 +217,24 @@ func (b *BPF) links() ([]link.Link, error) { return linksOf(b.Program) }
 // linksOf returns the attached links whose program has that name. They are the
 // caller's to close.
 func linksOf(program string) (found []link.Link, err error) {
+	for range listAttempts {
+		found, err = listLinks(program)
+		if !errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		time.Sleep(listPause)
+	}
+	return found, err
+}
+
+// A link that somebody is just attaching has an id already, and can't be opened yet:
+// the kernel answers EAGAIN for it (bpf_link_by_id). That takes microseconds.
+const (
+	listAttempts = 200
+	listPause    = time.Millisecond
+)
+
+func listLinks(program string) (found []link.Link, err error) {
 	var all link.Iterator
 	defer all.Close()
 	for all.Next() {

@@ -130,6 +130,30 @@ func TestNetemApplyIsExclusiveAndRevertIsNot(t *testing.T) {
 	f.revert(f.registry)
 }
 
+func TestNetemIsRevertedByAnotherProcess(t *testing.T) {
+	requireNetem(t)
+	n := newNet(t)
+	before := dump(t, n.target)
+	step, err := plan(t, Spec{Delay: 10 * ms}, targetOf(t, n.target))
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := holdElsewhere(t, step)
+	if err := process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = process.Wait()
+	f := &fault{t: t, registry: registry(), step: step}
+	if step.Tier != injectors.TierDeadman {
+		t.Errorf("the tier is %s", step.Tier)
+	}
+	f.expect(f.registry, injectors.Present) // which is why there is a deadman
+	f.revert(f.registry)
+	if after := dump(t, n.target); !slices.Equal(before, after) {
+		t.Errorf("the qdiscs were\n%q and are\n%q", before, after)
+	}
+}
+
 func TestNetemSurvivesWhatHappensToItsTarget(t *testing.T) {
 	requireNetem(t)
 	n := newNet(t)

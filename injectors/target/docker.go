@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,10 @@ func (r *Resolver) docker(ctx context.Context, spec *Docker) (m Matches, nearest
 			return m, "", err
 		}
 	}
+	protected, err := r.protected(ctx, list)
+	if err != nil {
+		return m, "", err
+	}
 	criteria := spec.criteria()
 	own := ownContainers()
 	for _, summary := range list {
@@ -88,7 +93,7 @@ func (r *Resolver) docker(ctx context.Context, spec *Docker) (m Matches, nearest
 			return m, "", err
 		}
 		target.Why = why(criteria, summary)
-		if reason := excluded(container, own); reason != "" {
+		if reason := cmp.Or(excluded(container, own), protected.shares(owner(container), target.NetNSID)); reason != "" {
 			m.Excluded = append(m.Excluded, Exclusion{target, reason})
 			continue
 		}
@@ -118,10 +123,15 @@ func (r *Resolver) nameImages(ctx context.Context, list []docker.Summary) ([]doc
 	return named, nil
 }
 
+// isProtected reports whether labels keep their container from being a target.
+func isProtected(labels map[string]string) bool {
+	value, labelled := labels[ProtectLabel]
+	return labelled && value != "false"
+}
+
 func excluded(c docker.Container, own map[string]bool) string {
-	value, labelled := c.Labels[ProtectLabel]
 	switch {
-	case labelled && value != "false":
+	case isProtected(c.Labels):
 		return "it is labelled " + ProtectLabel
 	case own[c.ID] || c.PID != 0 && isAncestor(c.ID, c.PID):
 		return "squall itself runs in it"

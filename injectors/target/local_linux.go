@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -27,7 +28,11 @@ func see(t *injectors.Target, c docker.Container) error {
 	}
 	t.StartTime = process.startTime
 	path := fmt.Sprintf("/proc/%d/ns/net", c.PID)
-	if t.NetNSID, err = netns.Identify(path); err != nil {
+	t.NetNSID, err = netns.Identify(path)
+	if errors.Is(err, os.ErrPermission) {
+		return nil // the container can be told, its namespace can't
+	}
+	if err != nil {
 		return err
 	}
 	// Docker's own file outlives the process, but can only be opened where Docker's
@@ -71,14 +76,16 @@ var (
 
 // ownContainers returns the ids of the containers that this process runs in, as
 // seen from inside.
-func ownContainers() map[string]bool {
+func ownContainers() map[string]bool { return containersOf("/proc/self") }
+
+func containersOf(process string) map[string]bool {
 	own := map[string]bool{}
 	// What can't be read says nothing: the process's ancestors are looked at too.
-	cgroups, _ := os.ReadFile("/proc/self/cgroup")
+	cgroups, _ := os.ReadFile(process + "/cgroup")
 	for _, id := range cgroupID.FindAllString(string(cgroups), -1) {
 		own[id] = true
 	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	mounts, _ := os.ReadFile(process + "/mountinfo")
 	for _, match := range mountedID.FindAllStringSubmatch(string(mounts), -1) {
 		own[match[1]] = true
 	}

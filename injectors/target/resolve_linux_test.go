@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +155,67 @@ func TestSharedAndHostNamespaces(t *testing.T) {
 	}
 	if !onhost.HostNet || onhost.NetNSID == main.NetNSID {
 		t.Errorf("a container on the host's network is %+v", onhost)
+	}
+}
+
+// A protected container is not reached through what lives beside it either.
+func TestProtectedByItsNeighbour(t *testing.T) {
+	client := dockertest.Engine(t)
+	label := map[string]string{target.ProtectLabel: "true"}
+	owner := dockertest.Run(t, client, docker.Spec{Name: "sq-shared-owner"})
+	guarded := dockertest.Run(t, client, docker.Spec{Name: "sq-shared-guarded", Network: "container:" + owner.ID, Args: []string{"-quiet"}, Labels: label})
+	dockertest.Run(t, client, docker.Spec{Name: "sq-shared-sidecar", Network: "container:" + owner.ID, Args: []string{"-quiet"}})
+	dockertest.Run(t, client, docker.Spec{Name: "sq-shared-onhost", Network: "host", Args: []string{"-quiet"}})
+	dockertest.Run(t, client, docker.Spec{Name: "sq-shared-guarded-onhost", Network: "host", Args: []string{"-quiet"}, Labels: label})
+	free := dockertest.Run(t, client, docker.Spec{Name: "sq-shared-free"})
+
+	r := target.New(client)
+	m := resolve(t, r, &target.Docker{Name: pattern("/sq-shared-.*/")})
+	if got := strings.Join(namesOf(m.Targets), " "); got != "sq-shared-free sq-shared-onhost" {
+		t.Errorf("got %s", got)
+	}
+	const reason = `it shares its network namespace with container "sq-shared-guarded", which is labelled squall.protect`
+	excluded := map[string]string{}
+	for _, e := range m.Excluded {
+		excluded[e.Target.Name] = e.Reason
+	}
+	if excluded["sq-shared-owner"] != reason || excluded["sq-shared-sidecar"] != reason {
+		t.Errorf("got %q", excluded)
+	}
+	for name, spec := range map[string]any{
+		"namespace": &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", owner.PID)},
+		"process":   &target.Process{PID: guarded.PID},
+	} {
+		m, err := r.Resolve(t.Context(), spec)
+		if !errors.Is(err, target.ErrNoTargets) || len(m.Excluded) != 1 || m.Excluded[0].Reason != reason {
+			t.Errorf("the %s of a protected container: %+v, %v", name, m, err)
+		}
+	}
+	resolve(t, r, &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", free.PID)})
+	resolve(t, target.New(docker.At("unix:///nowhere")), &target.NetNS{Path: fmt.Sprintf("/proc/%d/ns/net", free.PID)})
+}
+
+// Whoever may talk to Docker may target containers; their namespaces are for root.
+func TestContainersWithoutRoot(t *testing.T) {
+	require.Root(t) // to give it up
+	client := dockertest.Engine(t)
+	dockertest.Run(t, client, docker.Spec{Name: "sq-unprivileged"})
+	var m target.Matches
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		const nobody = 65534
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
+			err = errno
+			return
+		}
+		m, err = target.New(client).Resolve(t.Context(), &target.Docker{Name: pattern("sq-unprivileged")})
+	}()
+	<-done
+	if err != nil || len(m.Targets) != 1 || m.Targets[0].PID == 0 || m.Targets[0].NetNS != "" || m.Targets[0].NetNSID != "" {
+		t.Errorf("got %+v, %v", m, err)
 	}
 }
 

@@ -3,10 +3,11 @@
 //
 // # What is never a target
 //
-// Whatever carries the label squall.protect (with any value but "false"), squall
-// itself and the processes and containers it runs in, process 1, the kernel's own
-// threads, the Docker daemon and containerd. Such a match is an [Exclusion], with
-// its reason, and so is a container that doesn't run: it is shown, not dropped.
+// Whatever carries the label squall.protect (with any value but "false") or shares a
+// network namespace with a container that does, squall itself and the processes and
+// containers it runs in, process 1, the kernel's own threads, the Docker daemon and
+// containerd. Such a match is an [Exclusion], with its reason, and so is a container
+// that doesn't run: it is shown, not dropped.
 package target
 
 import (
@@ -54,7 +55,8 @@ type Resolver struct {
 	containers Containers
 }
 
-// New returns a resolver. The engine is asked only for docker selectors.
+// New returns a resolver. For docker selectors the engine must answer; for the others
+// it is asked which containers are protected, where there is one.
 func New(containers Containers) *Resolver { return &Resolver{containers} }
 
 // Resolve returns what a selector selects; spec is a pointer to one of the types
@@ -78,6 +80,11 @@ func (r *Resolver) Resolve(ctx context.Context, spec any) (Matches, error) {
 	}
 	if err != nil {
 		return Matches{}, err
+	}
+	if _, asked := spec.(*Docker); !asked {
+		if m, err = r.withoutProtected(ctx, m); err != nil {
+			return Matches{}, err
+		}
 	}
 	slices.SortFunc(m.Targets, compare)
 	slices.SortFunc(m.Excluded, func(a, b Exclusion) int { return compare(a.Target, b.Target) })

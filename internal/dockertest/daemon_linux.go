@@ -38,22 +38,29 @@ const (
 
 // Start starts an engine and waits until it answers. It ends at the latest when
 // this process does; what it could not clean up then, the next Start does.
-func Start(ctx context.Context) (d *Daemon, err error) {
+func Start(ctx context.Context) (*Daemon, error) {
 	sweep(ctx)
 	number := strconv.Itoa(os.Getpid())
 	// The path of a socket is at most 107 bytes long, and containerd's lies deep.
-	d = &Daemon{dir: filepath.Join("/tmp", dirPrefix+number), bridge: bridgePrefix + number, ended: make(chan struct{})}
+	d := &Daemon{dir: filepath.Join("/tmp", dirPrefix+number), bridge: bridgePrefix + number, ended: make(chan struct{})}
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot start a Docker engine: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.Stop(context.WithoutCancel(ctx)))
-		}
-	}()
+	if err := d.start(ctx); err != nil {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+		defer cancel()
+		return nil, errors.Join(err, d.Stop(limited))
+	}
+	return d, nil
+}
+
+// stopLimit bounds the end of an engine that could not be started.
+const stopLimit = time.Minute
+
+func (d *Daemon) start(ctx context.Context) error {
 	subnet, err := freeSubnet()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	gateway := netip.PrefixFrom(subnet.Addr().Next(), 24)
 	for _, args := range [][]string{
@@ -62,13 +69,13 @@ func Start(ctx context.Context) (d *Daemon, err error) {
 		{"link", "set", d.bridge, "up"},
 	} {
 		if err := ip(ctx, args...); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := d.launch(subnet); err != nil {
-		return nil, err
+		return err
 	}
-	return d, d.wait(ctx)
+	return d.wait(ctx)
 }
 
 // Host is what DOCKER_HOST takes.
@@ -223,8 +230,8 @@ func sweep(ctx context.Context) {
 		if _, err := strconv.Atoi(number); err != nil || exists("/proc/"+number) && number != strconv.Itoa(os.Getpid()) {
 			continue
 		}
-		if running(dir) {
-			continue // it is still on its way down
+		if running(dir) || !own(dir) {
+			continue // it is still on its way down, or somebody else wants us to remove what it names
 		}
 		_ = remove(ctx, dir, bridgePrefix+number) // what stays is in nobody's way: names and subnets are new each time
 	}
@@ -238,6 +245,16 @@ func running(dir string) bool {
 	}
 	cmdline, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "cmdline"))
 	return err == nil && bytes.Contains(cmdline, []byte(dir+"/"))
+}
+
+// own reports whether a folder of /tmp, where everybody can make some, is this user's.
+func own(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid == uint32(os.Geteuid())
 }
 
 func exists(path string) bool {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,6 +60,43 @@ func TestDaemonLeavesNothing(t *testing.T) {
 	if after := world(t, subnet); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
+}
+
+// An engine that can't be started says why, and leaves nothing behind either.
+func TestStartFails(t *testing.T) {
+	require.Root(t)
+	for _, test := range []struct{ name, path, want string }{
+		{"no program to make a bridge with", t.TempDir(), "cannot run ip link add"},
+		{"no Docker engine", onlyIP(t), "dockerd"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("PATH", test.path)
+			daemon, err := dockertest.Start(t.Context())
+			if daemon != nil || err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, %v", daemon, err)
+			}
+			if after := world(t, netip.Prefix{}); after != "" {
+				t.Errorf("it left:\n%s", after)
+			}
+			if _, err := net.InterfaceByName(fmt.Sprintf("sqdock%d", os.Getpid())); err == nil {
+				t.Error("it left its bridge")
+			}
+		})
+	}
+}
+
+// onlyIP returns a folder that holds no program but ip.
+func onlyIP(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("ip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(dir, "ip")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // world lists what an engine of this test program leaves visible on the machine.

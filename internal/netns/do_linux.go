@@ -23,7 +23,7 @@ func Do(path string, fn func() error) error {
 		defer func() { err = errors.Join(err, file.Close()) }()
 		// setns itself checks that the file is a namespace, and of this type.
 		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("cannot enter the network namespace %q: %w", path, err)
+			return needRoot(fmt.Errorf("cannot enter the network namespace %q: %w", path, err))
 		}
 		return fn()
 	})
@@ -68,7 +68,7 @@ func onThread(fn func() error) error {
 func Scratch(fn func() error) error {
 	return onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("cannot make a network namespace: %w", err)
+			return needRoot(fmt.Errorf("cannot make a network namespace: %w", err))
 		}
 		return fn()
 	})

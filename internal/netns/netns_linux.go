@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/squallhq/squall/internal/hint"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,9 +73,17 @@ func Named() ([]string, error) {
 func open(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the network namespace %q: %w", path, err)
+		return nil, needRoot(fmt.Errorf("cannot open the network namespace %q: %w", path, err))
 	}
 	return os.NewFile(uintptr(fd), path), nil
+}
+
+// needRoot adds the way out where a privilege is missing.
+func needRoot(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return hint.Wrap(err, "run squall as root: other network namespaces are closed to users")
+	}
+	return err
 }
 
 func identify(file *os.File) (string, error) {

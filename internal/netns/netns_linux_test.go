@@ -11,27 +11,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/squallhq/squall/internal/hint"
+	"github.com/squallhq/squall/internal/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// requireRoot skips where namespaces can't be made, unless the environment says
-// that they must be tested here.
-func requireRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if slices.Contains(strings.Split(os.Getenv("SQUALL_TEST_REQUIRE"), ","), "root") {
-		t.Fatal("needs root, and SQUALL_TEST_REQUIRE says that it must run")
-	}
-	t.Skip("needs root")
-}
-
 // mounted makes a namespace and mounts it on a file of the test's own.
 func mounted(t *testing.T) string {
 	t.Helper()
-	requireRoot(t)
+	require.Root(t)
 	path := filepath.Join(t.TempDir(), "a namespace")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -218,7 +207,7 @@ func TestAddressesLeaveLoopbackOut(t *testing.T) {
 }
 
 func TestNamedListsWhatIsMounted(t *testing.T) {
-	requireRoot(t)
+	require.Root(t)
 	if err := os.MkdirAll(namedDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -256,5 +245,47 @@ func TestDumpTriesAgainAndThenDoesNotKnow(t *testing.T) {
 	}
 	if got, err := Dump(func() ([]int, error) { return []int{1}, unix.EINTR }); err == nil || got != nil {
 		t.Errorf("a dump that stays interrupted gave %v, %v", got, err)
+	}
+}
+
+func TestScratchIsANamespaceOfItsOwn(t *testing.T) {
+	require.Root(t)
+	host, err := Host()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var inside string
+	if err := Scratch(func() error {
+		inside = identity(t, "/proc/thread-self/ns/net")
+		links, err := Dump(netlink.LinkList)
+		if len(links) != 1 {
+			t.Errorf("%d interfaces", len(links))
+		}
+		return err
+	}); err != nil || inside == host {
+		t.Errorf("Scratch ran in %s, %v", inside, err)
+	}
+	if path, ok, err := Find(inside); ok || err != nil {
+		t.Errorf("it is left at %q, %v", path, err)
+	}
+}
+
+// A user without privileges is told what to do.
+func TestMissingPrivilegesComeWithAWayOut(t *testing.T) {
+	path := mounted(t)
+	err := onThread(func() error {
+		// Only this thread, which ends, gives its capabilities up.
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			return err
+		}
+		return needRoot(unix.Unshare(unix.CLONE_NEWNET))
+	})
+	if !errors.Is(err, fs.ErrPermission) || len(hint.Of(err)) != 1 {
+		t.Errorf("%v, hints %q", err, hint.Of(err))
+	}
+	if _, err := Identify(path); err != nil {
+		t.Errorf("the test's own privileges are gone: %v", err)
 	}
 }

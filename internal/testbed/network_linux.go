@@ -372,7 +372,7 @@ func openNamespace(path string) (*namespace, error) {
 }
 
 func (n *namespace) close() {
-	n.Handle.Close()
+	n.Close()
 	// The descriptor was only ever read from: closing it can't lose anything.
 	_ = n.fd.Close()
 }

@@ -41,6 +41,7 @@ import (
 const (
 	startTimeout   = 10 * time.Second
 	releaseTimeout = 5 * time.Second
+	sendTimeout    = 2 * time.Second
 )
 
 // Options say what to start.
@@ -185,6 +186,11 @@ func awaitReady(ctx context.Context, ready *os.File) error {
 func (d *Deadman) send(m message) error {
 	line, err := json.Marshal(m)
 	if err != nil {
+		return err
+	}
+	// A deadman that was stopped reads nothing: once the pipe is full, a write to it
+	// must fail rather than hang.
+	if err := d.pipe.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
 		return err
 	}
 	_, err = d.pipe.Write(append(line, '\n'))

@@ -217,6 +217,26 @@ func TestReleaseEndsOneThatHangs(t *testing.T) {
 	}
 }
 
+// A deadman that reads nothing must not hang the run that renews its lease.
+func TestExtendDoesNotWaitForOneThatHangs(t *testing.T) {
+	d, _ := startHere(t, "deadman", "fails")
+	if err := unix.Kill(d.PID(), unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for range 1 << 20 { // far more than a pipe holds
+		if err := d.Extend(time.Minute); err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("got %v, want the end of the time limit", err)
+			}
+			if err := d.Release(); err == nil {
+				t.Error("the release of one that hangs is not an error")
+			}
+			return
+		}
+	}
+	t.Error("every message was taken")
+}
+
 // mayLowerOOM reports whether this process has CAP_SYS_RESOURCE, which root in a
 // sandbox often has not.
 func mayLowerOOM(t *testing.T) bool {

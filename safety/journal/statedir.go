@@ -16,7 +16,7 @@ import (
 // directory ($XDG_STATE_HOME or ~/.local/state). It is refused where somebody else
 // could have put a journal into it: what stands in one is carried out.
 func StateDir() (string, error) {
-	dir, err := statePath()
+	dir, err := StatePath()
 	if err != nil {
 		return "", err
 	}
@@ -27,7 +27,8 @@ func StateDir() (string, error) {
 	return dir, checkDir(dir)
 }
 
-func statePath() (string, error) {
+// StatePath returns where StateDir is or would be, and makes nothing.
+func StatePath() (string, error) {
 	if dir := os.Getenv("SQUALL_STATE"); dir != "" {
 		dir, err := filepath.Abs(dir)
 		if err != nil {

@@ -83,6 +83,9 @@ var acts = []act{
 // down, whatever happens in between. An error is one of squall's own or its
 // surroundings', a verdict other than the one foreseen, or why ctx was cancelled.
 func Run(ctx context.Context, o Options) (err error) {
+	if shop.Busy() {
+		o.say("Another demo runs on this machine; this one waits for it to end.")
+	}
 	began := time.Now()
 	o.say("A small shop opens: front calls checkout, checkout calls payments.")
 	s, err := o.open(ctx)

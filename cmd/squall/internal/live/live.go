@@ -22,12 +22,15 @@ import (
 const refresh = 200 * time.Millisecond
 
 // errStopped is why a run ended that was stopped by a key.
-var errStopped = errors.New("a person pressed the key to stop")
+var errStopped = errors.New("with a key, at the terminal")
 
 // Run runs the plan under a view that fills the terminal, and returns the result.
 // stderr must be a terminal. The keys q and Ctrl-C stop the run, which rolls it back.
 // On the way out the terminal is what it was, with a log of the run on it.
 func Run(ctx context.Context, stderr io.Writer, host engine.Host, plan *engine.Plan) *engine.Result {
+	if os.Getenv("TERM") == "dumb" { // it can't move its cursor
+		return RunPlain(ctx, stderr, host, plan)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	log := &eventLog{}

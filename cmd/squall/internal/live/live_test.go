@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -198,13 +199,14 @@ func TestKeysStopTheRunAndNeverTheView(t *testing.T) {
 func TestPlainLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		p := &plain{w: &out, started: time.Now()}
+		p := newPlain(&out)
 		ctx, stop := context.WithTimeout(t.Context(), 12*time.Second)
 		defer stop()
 		p.event(engine.Event{At: time.Now().Add(1500 * time.Millisecond), Kind: engine.EventAbort, Phase: engine.PhaseFaults, Text: "abort\x1b[2J: too slow"})
 		f := aborting()
 		f.PhaseEnds = time.Now().Add(20 * time.Second)
 		p.beat(ctx, func() engine.Snapshot { return f.Snapshot })
+		p.close()
 		want := "   1.50 s ! faults    abort\\x1b[2J: too slow\n" +
 			"   5.00 s · faults    checkout connection refused, queue 3, silent no sample yet, 1 of 2 faults in, 15 s left of this phase\n" +
 			"  10.00 s · faults    checkout connection refused, queue 3, silent no sample yet, 1 of 2 faults in, 10 s left of this phase\n"
@@ -212,6 +214,28 @@ func TestPlainLines(t *testing.T) {
 			t.Errorf("got:\n%swant:\n%s", got, want)
 		}
 	})
+}
+
+// A stream that takes nothing (Ctrl-S, a full pipe) never holds up the run, which
+// waits for its observer.
+func TestAStreamThatTakesNothingHoldsNothingUp(t *testing.T) {
+	read, write := io.Pipe()
+	p := newPlain(write)
+	for i := range 2 * queued {
+		p.event(engine.Event{At: p.started, Phase: engine.PhaseFaults, Text: fmt.Sprint("event ", i)})
+	}
+	go func() {
+		p.close()
+		p.event(engine.Event{Text: "too late"})
+		write.Close() //nolint:errcheck // the end of the pipe is all that is wanted
+	}()
+	out, err := io.ReadAll(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(out); !strings.Contains(got, "event 0\n") || !strings.Contains(got, "lines were left out") || strings.Contains(got, "too late") {
+		t.Errorf("got %.300q", got)
+	}
 }
 
 func TestTheEventLogKeepsTheNewest(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/squallhq/squall/experiments/engine"
@@ -17,7 +18,8 @@ const heartbeat = 5 * time.Second
 // RunPlain runs the plan, with a line for each event and one every few seconds in
 // between, and returns the result.
 func RunPlain(ctx context.Context, stderr io.Writer, host engine.Host, plan *engine.Plan) *engine.Result {
-	p := &plain{w: stderr, started: time.Now()}
+	p := newPlain(stderr)
+	defer p.close()
 	run := engine.NewRun(host, plan, p.event)
 	beating, stop := context.WithCancel(context.Background())
 	var beats sync.WaitGroup
@@ -27,19 +29,62 @@ func RunPlain(ctx context.Context, stderr io.Writer, host engine.Host, plan *eng
 	return run.Do(ctx)
 }
 
-// plain writes lines. A line is written whole, whoever writes it.
+// plain writes lines. A stream that takes none (a terminal that was stopped with
+// Ctrl-S, a full pipe) must not hold up the run, nor its way back: lines wait in a
+// queue, and are left out where that is full.
 type plain struct {
-	mu      sync.Mutex
-	w       io.Writer
 	started time.Time
+	lines   chan string
+	left    atomic.Int64 // lines left out since the last that was written
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// queued is how many lines wait for a slow stream.
+const queued = 1000
+
+func newPlain(w io.Writer) *plain {
+	p := &plain{started: time.Now(), lines: make(chan string, queued), stop: make(chan struct{}), stopped: make(chan struct{})}
+	go p.write(w)
+	return p
+}
+
+// write writes lines until the plain is closed and none waits any more.
+func (p *plain) write(w io.Writer) {
+	defer close(p.stopped)
+	put := func(line string) {
+		fmt.Fprintln(w, line)
+		if left := p.left.Swap(0); left > 0 {
+			fmt.Fprintf(w, "(%d lines were left out: they were not taken in time)\n", left)
+		}
+	}
+	for {
+		select {
+		case line := <-p.lines:
+			put(line)
+		case <-p.stop:
+			for len(p.lines) > 0 {
+				put(<-p.lines)
+			}
+			return
+		}
+	}
+}
+
+// close waits until what is queued is written. Lines that come later are lost.
+func (p *plain) close() {
+	close(p.stop)
+	<-p.stopped
 }
 
 func (p *plain) event(e engine.Event) { p.println(eventLine(p.started, e)) }
 
 func (p *plain) println(text string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fmt.Fprintln(p.w, text)
+	select {
+	case p.lines <- text:
+	default:
+		p.left.Add(1)
+	}
 }
 
 // eventLine is an event after its time since the start.

@@ -31,7 +31,7 @@ func (s *Shop) openInContainers(ctx context.Context, engine *docker.Client, prog
 	if err != nil {
 		return err
 	}
-	release, err := one()
+	release, err := one(ctx)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func OpenInNamespaces(ctx context.Context, program string) (*Shop, error) {
 }
 
 func (s *Shop) openInNamespaces(ctx context.Context, program string) error {
-	release, err := one()
+	release, err := one(ctx)
 	if err != nil {
 		return err
 	}

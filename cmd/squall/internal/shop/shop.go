@@ -23,6 +23,8 @@ const (
 	lifetime = 10 * time.Minute
 	// startLimit bounds how long a shop takes to be ready.
 	startLimit = 20 * time.Second
+	// waitLimit bounds how long it waits for another one to close.
+	waitLimit = 2 * time.Minute
 	// closeLimit bounds how long it takes to go.
 	closeLimit = 30 * time.Second
 	// loadLimit and loadEvery bound the load.
@@ -123,15 +125,33 @@ func (s *Shop) Close() error {
 	return errors.Join(problems...)
 }
 
-// one makes sure that there is one demo at a time. What it holds ends with the
-// process, however that ends.
-func one() (release func(context.Context) error, err error) {
-	// An abstract socket has a name and no file.
-	listener, err := net.Listen("unix", "@"+Prefix)
-	if err != nil {
-		return nil, hint.Wrap(fmt.Errorf("cannot open the shop: %w", err), "if another `squall demo` runs on this machine, let it end first")
+// one makes sure that there is one shop at a time: it waits until another one is
+// closed. What it holds ends with the process, however that ends.
+func one(ctx context.Context) (release func(context.Context) error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	defer cancel()
+	for {
+		// An abstract socket has a name and no file.
+		listener, err := net.Listen("unix", "@"+Prefix)
+		if err == nil {
+			return func(context.Context) error { return listener.Close() }, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, hint.Wrap(fmt.Errorf("cannot open the shop: %w", err), "there is one demo at a time on a machine: let the other one end first")
+		}
 	}
-	return func(context.Context) error { return listener.Close() }, nil
+}
+
+// Busy says whether another shop is open on this machine: opening one would wait.
+func Busy() bool {
+	c, err := net.Dial("unix", "@"+Prefix)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 // tail keeps the end of what a service says, for the error that it may cause.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squallhq/squall/internal/dockertest"
 	"github.com/squallhq/squall/internal/require"
 )
 
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(dockertest.Main(m))
 }
 
 func openShop(t *testing.T) *Shop {
@@ -55,9 +55,6 @@ func TestTheShopServesAndLeavesNothing(t *testing.T) {
 	defer client.CloseIdleConnections()
 	if err := get(t.Context(), client, s.URL(), time.Second); err != nil {
 		t.Fatal(err)
-	}
-	if _, err := OpenInNamespaces(t.Context(), os.Args[0]); err == nil {
-		t.Error("a second shop opened beside the first")
 	}
 	for range 2 {
 		if err := s.Close(); err != nil {
@@ -164,18 +161,31 @@ func TestCheckoutTriesTwice(t *testing.T) {
 	}
 }
 
-func TestOneDemoAtATime(t *testing.T) {
-	release, err := one()
+func TestOneShopAtATime(t *testing.T) {
+	release, err := one(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := one(); err == nil {
-		t.Error("two demos at a time")
+	if !Busy() {
+		t.Error("a shop is open, and nobody can tell")
 	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := one(done); err == nil {
+		t.Error("two shops at a time")
+	}
+	second := make(chan error, 1)
+	go func() {
+		release, err := one(t.Context())
+		if err == nil {
+			err = release(t.Context())
+		}
+		second <- err
+	}()
 	if err := release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := net.Dial("unix", "@"+Prefix); err == nil {
-		t.Error("the name is still taken")
+	if err := <-second; err != nil {
+		t.Errorf("the second shop never opened: %v", err)
 	}
 }
