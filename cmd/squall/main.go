@@ -30,6 +30,7 @@ const (
 	exitUsage      = 2
 	exitRefused    = 3
 	exitIncomplete = 5
+	exitStopped    = 130
 )
 
 // exit is an error that carries an exit code. Where err is nil everything that is to

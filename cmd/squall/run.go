@@ -60,6 +60,9 @@ Exit codes: 0 held, 1 breached, 2 invalid document or usage, 3 refused,
 				return err
 			}
 			plan, err := buildPlan(cmd.Context(), host, experiment)
+			if err != nil && cmd.Context().Err() != nil {
+				return &exit{exitStopped, fmt.Errorf("stopped before anything was touched: %w", context.Cause(cmd.Context()))}
+			}
 			if err != nil {
 				// Who reads results gets one: missing means are a refusal as any other.
 				plan = &engine.Plan{Experiment: experiment.Experiment, Program: experiment.program, Refusals: []error{err}}
