@@ -148,7 +148,8 @@ type Verbs[S, R any] interface {
 	Plan(ctx context.Context, spec S, target Target) (Planned[R], error)
 	// Apply makes the effect, at most once and exclusively: where something is
 	// there already it fails and replaces nothing. An effect that a failed Apply
-	// leaves behind is Revert's to find.
+	// leaves behind is Revert's to find. A *Refusal says that Apply did nothing at all:
+	// the record is not reverted then, because what Revert would find is somebody else's.
 	Apply(ctx context.Context, record R) error
 	// Verify reads the world. What it can't read is an error, never Absent.
 	Verify(ctx context.Context, record R) (Status, error)
@@ -157,8 +158,9 @@ type Verbs[S, R any] interface {
 	Revert(ctx context.Context, record R) error
 }
 
-// Refusal is an error of Plan: the fault could be tried, but squall won't, because
-// of what it found there or because this host lacks the means.
+// Refusal is an error of Plan, and of an Apply that found the world changed since: the
+// fault could be tried, but squall won't, because of what it found there or because this
+// host lacks the means.
 type Refusal struct {
 	Reason string // a full clause: "eth0 of web has a root qdisc already: htb 1:"
 }

@@ -36,7 +36,7 @@ files. "-" reads standard input.`,
 					complainAbout(cmd.ErrOrStderr(), err)
 					continue
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok (%s)\n", file, contents(len(experiments), len(schedules)))
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok (%s)\n", safe(file), contents(len(experiments), len(schedules)))
 			}
 			if wrong > 0 {
 				return &exit{code: exitUsage}

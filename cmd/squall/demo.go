@@ -70,7 +70,7 @@ nothing, and leaves nothing but the report.`,
 			}
 			err = demo.Run(cmd.Context(), options)
 			if err != nil && cmd.Context().Err() != nil {
-				return &exit{130, err}
+				return &exit{exitStopped, err}
 			}
 			if err != nil {
 				return &exit{1, err}

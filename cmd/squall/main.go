@@ -30,6 +30,7 @@ const (
 	exitUsage      = 2
 	exitRefused    = 3
 	exitIncomplete = 5
+	exitStopped    = 130
 )
 
 // exit is an error that carries an exit code. Where err is nil everything that is to
@@ -114,6 +115,10 @@ func stoppable(stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// A reader of progress who leaves (`squall run … 2>&1 | head`) must not kill a run
+	// that has a fault in: the write fails instead. Being ignored it would be so for
+	// the commands of SLIs too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -160,8 +165,21 @@ Exit codes of run: 0 held, 1 breached, 2 invalid document or usage, 3 refused,
 		newCheck(), newPlan(), newRun(), newRecover(), newServe(), newSchedule(),
 		newTargets(), newDoctor(), newReport(), newSchema(), newDemo(), newDemoService(), newVersion(), newDeadman(), newShaper(),
 	)
+	explainArgs(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hint.Wrap(err, "`%s --help` lists the flags", cmd.CommandPath())
 	})
 	return root
+}
+
+// explainArgs has a wrong number of arguments answered with how it is done.
+func explainArgs(command *cobra.Command) {
+	if check := command.Args; check != nil {
+		command.Args = func(cmd *cobra.Command, args []string) error {
+			return hint.Wrap(check(cmd, args), "usage: %s", cmd.UseLine())
+		}
+	}
+	for _, child := range command.Commands() {
+		explainArgs(child)
+	}
 }

@@ -43,7 +43,8 @@ abort. It changes nothing. It exits with 3 where a run would be refused.`,
 				return err
 			}
 			writePlan(cmd.OutOrStdout(), plan)
-			writePreview(cmd.OutOrStdout(), engine.PreviewGuards(cmd.Context(), host, plan))
+			results, notes := engine.PreviewGuards(cmd.Context(), host, plan)
+			writePreview(cmd.OutOrStdout(), results, notes)
 			if len(plan.Refusals) > 0 {
 				writeRefusals(cmd.OutOrStdout(), plan)
 				return &exit{code: exitRefused}
@@ -128,8 +129,8 @@ func tierText(tier string) string {
 	return "squall recover only, should squall be killed"
 }
 
-func writePreview(w io.Writer, results []engine.GuardResult) {
-	if len(results) == 0 {
+func writePreview(w io.Writer, results []engine.GuardResult, notes []string) {
+	if len(results)+len(notes) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "\nGuards, asked once just now\n")
@@ -139,6 +140,9 @@ func writePreview(w io.Writer, results []engine.GuardResult) {
 			fmt.Fprintf(w, " (%s)", safe(result.Value))
 		}
 		fmt.Fprintln(w)
+	}
+	for _, note := range notes {
+		fmt.Fprintf(w, "  note: %s\n", safe(note))
 	}
 }
 

@@ -172,6 +172,10 @@ func newReport() *cobra.Command {
 				return hint.Wrap(fmt.Errorf("cannot read the result %s: %w", args[0], err),
 					"save one with `squall run FILE --report result.json`")
 			}
+			if result.Run == "" || result.Verdict == "" {
+				return hint.Wrap(fmt.Errorf("cannot read the result %s: it is not the result of a run", args[0]),
+					"save one with `squall run FILE --report result.json`")
+			}
 			for _, file := range args[1:] {
 				write, err := reportWriter(file)
 				if err != nil {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,8 +60,12 @@ Exit codes: 0 held, 1 breached, 2 invalid document or usage, 3 refused,
 				return err
 			}
 			plan, err := buildPlan(cmd.Context(), host, experiment)
+			if err != nil && cmd.Context().Err() != nil {
+				return &exit{exitStopped, fmt.Errorf("stopped before anything was touched: %w", context.Cause(cmd.Context()))}
+			}
 			if err != nil {
-				return err
+				// Who reads results gets one: missing means are a refusal as any other.
+				plan = &engine.Plan{Experiment: experiment.Experiment, Program: experiment.program, Refusals: []error{err}}
 			}
 			result := execute(cmd.Context(), cmd.ErrOrStderr(), host, plan, options.plain)
 			return options.finish(cmd, result)
@@ -83,6 +89,32 @@ func (o *runOptions) check() error {
 		if _, err := reportWriter(file); err != nil {
 			return err
 		}
+	}
+	for _, file := range append(o.reports, o.junit) {
+		if err := writable(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writable reports, before anything else is done, that a report could not be written
+// after it. It leaves no file that was not there.
+func writable(file string) error {
+	if file == "" {
+		return nil
+	}
+	_, err := os.Lstat(file)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err == nil {
+		err = f.Close()
+		if isNew {
+			err = errors.Join(err, os.Remove(file))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	return nil
 }
@@ -133,9 +165,7 @@ func (o *runOptions) finish(cmd *cobra.Command, result *engine.Result) error {
 }
 
 func complain(cmd *cobra.Command, err error) bool {
-	if err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "squall: %v\n", err)
-	}
+	complainAbout(cmd.ErrOrStderr(), err)
 	return err != nil
 }
 

@@ -28,7 +28,7 @@ what they match with the reason for each, and what is left out and why. It chang
 nothing.`,
 		Example: "  squall targets experiment.yaml\n" +
 			"  squall targets --select 'docker: {labels: {app: web}}'\n" +
-			"  squall targets --select 'netns: {name: /^shop-/}'",
+			"  squall targets --select 'netns: {name: /shop-.*/}'",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: yamlFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -69,6 +69,12 @@ func (g *guards) record(ruling *ruling, outcome guard.Outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ruling.result.Result, ruling.result.Value = answer(outcome), outcome.Value
+	switch { // what was measured is why there is no answer
+	case outcome.Err != nil:
+		ruling.result.Value = outcome.Err.Error()
+	case len(outcome.NoData) > 0:
+		ruling.result.Value = strings.Join(outcome.NoData, ", ")
+	}
 }
 
 // results returns every rule's newest answer.

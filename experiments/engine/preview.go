@@ -9,17 +9,17 @@ import (
 )
 
 // PreviewGuards samples every SLI once and asks every rule with that one sample. It
-// is what plan shows: whether the SLIs can be sampled at all, and whether the rules
-// are anywhere near the truth. It changes nothing.
-func PreviewGuards(ctx context.Context, host Host, plan *Plan) []GuardResult {
+// is what plan shows: whether the SLIs can be sampled at all, and if not why, and
+// whether the rules are anywhere near the truth. It changes nothing.
+func PreviewGuards(ctx context.Context, host Host, plan *Plan) (results []GuardResult, notes []string) {
 	r := NewRun(host, plan, nil)
 	samplers, err := r.openSLIs()
 	if err != nil {
-		results := r.guards.results()
+		results = r.guards.results()
 		for i := range results {
 			results[i].Result, results[i].Value = "error", err.Error()
 		}
-		return results
+		return results, nil
 	}
 	r.start()
 	var sampling sync.WaitGroup
@@ -38,5 +38,6 @@ func PreviewGuards(ctx context.Context, host Host, plan *Plan) []GuardResult {
 	for _, ruling := range r.guards.rules {
 		r.guards.record(ruling, ruling.rule.Eval(r.world(), now))
 	}
-	return r.guards.results()
+	r.noteFailures()
+	return r.guards.results(), r.notes
 }

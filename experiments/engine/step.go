@@ -171,6 +171,10 @@ func (r *Run) apply(ctx context.Context, s *step) error {
 	ctx, cancel := context.WithTimeout(ctx, r.applyLimit)
 	defer cancel()
 	if err := r.host.Registry.Apply(ctx, s.Record); err != nil {
+		if refusal := (*injectors.Refusal)(nil); errors.As(err, &refusal) && r.journal.Reverted(s.ID) == nil {
+			// Nothing was done, and what a revert would find is somebody else's.
+			s.with(func() { s.state, s.intended = stepWaiting, false })
+		}
 		return err
 	}
 	if err := r.journal.Applied(s.ID); err != nil {

@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 					}
 				},
 				Foreign:   test.foreign,
-				Momentary: test.momentary, Irreversible: test.irreversible,
+				Momentary: test.momentary, Irreversible: test.irreversible, Parallel: true,
 			})
 		})
 	}

@@ -182,16 +182,17 @@ func (v verbs) describe(spec Spec, c docker.Container, r *record, planned *injec
 func (r record) stops() bool { return r.Action != pause && r.Action != remove && !r.freezes() }
 
 // Apply does it, where the container still lives the life that was planned for and
-// nothing of the kind has happened to it since.
+// nothing of the kind has happened to it since. Otherwise it is a Refusal: who paused or
+// stopped the container in the meantime meant it to stay so.
 func (v verbs) Apply(ctx context.Context, r record) error {
 	c, err := v.engine.Inspect(ctx, r.ID)
 	switch {
 	case err != nil:
 		return err
 	case !r.sameLife(c):
-		return fmt.Errorf("cannot %s container %q: it was started anew since the fault was planned", r.Action, r.Name)
+		return refuse("cannot %s container %q: it was started anew since the fault was planned", r.Action, r.Name)
 	case c.State != docker.Running:
-		return fmt.Errorf("cannot %s container %q: it is %s, not running", r.Action, r.Name, c.State)
+		return refuse("cannot %s container %q: it is %s, not running", r.Action, r.Name, c.State)
 	}
 	if err := v.untouched(ctx, r); err != nil {
 		return err
@@ -214,12 +215,16 @@ func (v verbs) Apply(ctx context.Context, r record) error {
 	return fmt.Errorf("cannot %s container %q: this squall knows no such action", r.Action, r.Name)
 }
 
+func refuse(format string, args ...any) error {
+	return &injectors.Refusal{Reason: fmt.Sprintf(format, args...)}
+}
+
 // untouched makes sure that no signal of this fault, or another one, is on its way.
 func (v verbs) untouched(ctx context.Context, r record) error {
 	if r.freezes() {
 		frozen, err := v.engine.Frozen(ctx, r.ID, r.PID)
 		if err == nil && frozen {
-			err = fmt.Errorf("cannot kill container %q: its first process is stopped by a signal already", r.Name)
+			err = refuse("cannot kill container %q: its first process is stopped by a signal already", r.Name)
 		}
 		return err
 	}
@@ -228,7 +233,7 @@ func (v verbs) untouched(ctx context.Context, r record) error {
 	}
 	sent, err := v.sent(ctx, r)
 	if err == nil && sent.count > 0 {
-		err = fmt.Errorf("cannot %s container %q: it has been sent %s since the fault was planned", r.Action, r.Name, sent.last)
+		err = refuse("cannot %s container %q: it has been sent %s since the fault was planned", r.Action, r.Name, sent.last)
 	}
 	return err
 }

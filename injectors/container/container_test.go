@@ -225,6 +225,36 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What somebody else paused, stopped or froze between the plan and the fault is a
+// refusal: it is not the fault's to undo.
+func TestTakenSincePlanned(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		spec container.Spec
+		take func(f fault) error
+	}{
+		{"paused", container.Spec{Pause: true}, func(f fault) error { return f.client.Pause(f.Context(), f.id) }},
+		{"stopped", container.Spec{Stop: grace("1s")}, func(f fault) error { return f.client.Stop(f.Context(), f.id, 0) }},
+		{"frozen", container.Spec{Kill: sigStop}, func(f fault) error { return f.client.Kill(f.Context(), f.id, "SIGSTOP") }},
+		{"started anew", container.Spec{Kill: sigKill}, func(f fault) error { return f.client.Restart(f.Context(), f.id, 0) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := planned(t, test.spec, docker.Spec{})
+			if err := test.take(f); err != nil {
+				t.Fatal(err)
+			}
+			before := f.inspect()
+			err := f.registry.Apply(t.Context(), f.step.Record)
+			if refusal := (*injectors.Refusal)(nil); !errors.As(err, &refusal) {
+				t.Errorf("got %v", err)
+			}
+			if after := f.inspect(); after.State != before.State || after.Life() != before.Life() {
+				t.Errorf("it was %s since %s and is %s since %s", before.State, before.Life(), after.State, after.Life())
+			}
+		})
+	}
+}
+
 func TestIrreversible(t *testing.T) {
 	for _, spec := range []container.Spec{{Kill: sigKill}, {Stop: grace("1s")}, {Restart: grace("1s")}, {Remove: true}} {
 		f := planned(t, spec, docker.Spec{AutoRemove: true})

@@ -43,6 +43,9 @@ type Suite struct {
 	Momentary bool
 	// Irreversible is set for an effect that Revert can't take back. Plan must say so.
 	Irreversible bool
+	// Parallel is set where fresh targets have nothing to do with each other, so that
+	// tests can run at the same time. The search for leaks runs alone all the same.
+	Parallel bool
 }
 
 // Run holds the injector to the contract.
@@ -51,23 +54,30 @@ func Run(t *testing.T, s Suite) {
 		name string
 		run  func(*testing.T, *trial)
 		skip bool
+		// Parallel tests wait until those that run alone have ended.
+		alone bool
 	}{
-		{"plan is read-only and complete", plan, false},
-		{"plan obeys its context", planCancelled, false},
-		{"applied, verified and reverted", lifecycle, false},
-		{"a second apply fails", applyTwice, false},
-		{"revert without apply", revertOnly, false},
-		{"revert after an interrupted apply", interrupted, false},
-		{"eight reverts at once", revertTogether, false},
-		{"the target is gone before apply", goneBefore, s.Destroy == nil},
-		{"the target is gone after apply", goneAfter, s.Destroy == nil},
-		{"something foreign is in its place", foreign, s.Foreign == nil},
-		{"nothing leaks", leaks, false},
+		{name: "plan is read-only and complete", run: plan},
+		{name: "plan obeys its context", run: planCancelled},
+		{name: "applied, verified and reverted", run: lifecycle},
+		{name: "a second apply fails", run: applyTwice},
+		{name: "revert without apply", run: revertOnly},
+		{name: "revert after an interrupted apply", run: interrupted},
+		{name: "eight reverts at once", run: revertTogether},
+		{name: "the target is gone before apply", run: goneBefore, skip: s.Destroy == nil},
+		{name: "the target is gone after apply", run: goneAfter, skip: s.Destroy == nil},
+		{name: "something foreign is in its place", run: foreign, skip: s.Foreign == nil},
+		{name: "nothing leaks", run: leaks, alone: true},
 	} {
 		if test.skip {
 			continue
 		}
-		t.Run(test.name, func(t *testing.T) { test.run(t, begin(t, s)) })
+		t.Run(test.name, func(t *testing.T) {
+			if s.Parallel && !test.alone {
+				t.Parallel()
+			}
+			test.run(t, begin(t, s))
+		})
 	}
 }
 
@@ -81,6 +91,7 @@ type trial struct {
 	target injectors.Target
 	before string // what Observe said before anything happened
 	step   injectors.Step
+	in     bool // applied, and not reverted since
 }
 
 func begin(t *testing.T, s Suite) *trial {
@@ -96,6 +107,9 @@ func begin(t *testing.T, s Suite) *trial {
 	}
 	f.step = step
 	t.Cleanup(func() { // whatever the test left in
+		if !f.in {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), limit)
 		defer cancel()
 		if err := f.registry().Revert(ctx, f.step.Record); err != nil {
@@ -119,6 +133,7 @@ func (f *trial) tryApply(t *testing.T) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	f.in = true
 	return f.registry().Apply(ctx, f.step.Record)
 }
 
@@ -129,6 +144,7 @@ func (f *trial) revert(t *testing.T) {
 	if err := f.registry().Revert(ctx, f.step.Record); err != nil {
 		t.Fatalf("revert: %v", err)
 	}
+	f.in = false
 }
 
 func (f *trial) verify(t *testing.T) injectors.Status {

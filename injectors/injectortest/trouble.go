@@ -20,6 +20,7 @@ func interrupted(t *testing.T, first *trial) {
 			f = begin(t, first.Suite)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), after)
+		f.in = true
 		err := f.registry().Apply(ctx, f.step.Record) // it may as well have been in time
 		cancel()
 		f.revert(t)

@@ -50,9 +50,9 @@ func namespaces(spec *NetNS) (m Matches, nearest string, err error) {
 	case len(names) == 0:
 		nearest = "there is no named network namespace here: ip netns shows them, and `path` takes the others"
 	case meant != "":
-		nearest = fmt.Sprintf("no network namespace is called %q: did you mean %q?", spec.Name, meant)
+		nearest = fmt.Sprintf("no network namespace %s: did you mean %q?", spec.Name.unmatched(), meant)
 	default:
-		nearest = fmt.Sprintf("no network namespace is called %q; there are %s", spec.Name, some(names))
+		nearest = fmt.Sprintf("no network namespace %s; there are %s", spec.Name.unmatched(), some(names))
 	}
 	return m, nearest, nil
 }

@@ -70,5 +70,13 @@ func (p Pattern) Match(value string) bool {
 	return p.text == value
 }
 
+// unmatched says what it is that no name fulfils.
+func (p Pattern) unmatched() string {
+	if p.re != nil {
+		return fmt.Sprintf("has a name that %s matches; it must match the whole name", p.text)
+	}
+	return fmt.Sprintf("is called %q", p.text)
+}
+
 // given reports whether the document holds this pattern at all.
 func (p Pattern) given() bool { return p.set }

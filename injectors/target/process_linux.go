@@ -198,9 +198,9 @@ func nearProcess(spec *Process, known []string) string {
 	}
 	if spec.Name.given() && !slices.ContainsFunc(known, spec.Name.Match) {
 		if meant := strict.Suggest(spec.Name.text, known); meant != "" {
-			return fmt.Sprintf("no process is called %q: did you mean %q?", spec.Name, meant)
+			return fmt.Sprintf("no process %s: did you mean %q?", spec.Name.unmatched(), meant)
 		}
-		return fmt.Sprintf("no process is called %q", spec.Name)
+		return "no process " + spec.Name.unmatched()
 	}
 	return "no process has such a command line: its arguments are joined by single spaces, and a /regular expression/ must match all of it"
 }

@@ -19,8 +19,10 @@ const maxIssues = 5
 // CEL's messages, from its checker/errors.go.
 var (
 	undeclared = regexp.MustCompile(`^undeclared reference to '(.*)' \(in container '.*'\)$`)
-	percentile = regexp.MustCompile(`^p[0-9]+$`)
-	noOverload = regexp.MustCompile(`^found no matching overload for '(.*)' applied to '(.*)'$`)
+	// bareDuration is a duration without its quotes.
+	bareDuration = regexp.MustCompile(`(?:^|[\s(<>=,*/+-])([0-9]+(?:\.[0-9]+)?(?:ms|us|s|m|h))\b`)
+	percentile   = regexp.MustCompile(`^p[0-9]+$`)
+	noOverload   = regexp.MustCompile(`^found no matching overload for '(.*)' applied to '(.*)'$`)
 )
 
 // explain turns CEL's errors into problems of the document, in words that need no
@@ -75,8 +77,11 @@ func (c *Compiler) translate(message, text string) (translated, way string) {
 	if !isSyntax {
 		return message, ""
 	}
-	if strings.Contains(text, "%") {
+	switch {
+	case strings.Contains(text, "%"):
 		way = "a share is written as a number: 1 % is 0.01"
+	case bareDuration.MatchString(text):
+		way = fmt.Sprintf("a window is written in quotes, as in okRatio(\"%s\"), and a duration as duration(\"%[1]s\")", bareDuration.FindStringSubmatch(text)[1])
 	}
 	if strings.HasPrefix(syntax, "mismatched input '<EOF>'") {
 		return "the rule ends where something is still missing", way

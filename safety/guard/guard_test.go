@@ -265,6 +265,7 @@ func TestBrokenRules(t *testing.T) {
 		{`targets["x"].size() > 0`, 9, "there is no target `x`", ""},
 		{`errors.last() > 5%`, 19, "something is still missing", "1 % is 0.01"},
 		{`errors.last() > > 1`, 17, "this is not CEL", ""},
+		{`checkout.okRatio(10s) > 0.99`, 20, "this is not CEL", `okRatio("10s")`},
 		{`"abc".matches("(") && errors.last() >`, 0, "", ""},
 		{strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200), 0, "nested too deeply", "several rules"},
 		{strings.Repeat("true && ", 1000) + "true", 0, "longer than 4096 characters", "several rules"},
