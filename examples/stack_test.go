@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -24,10 +25,11 @@ import (
 	"github.com/squallhq/squall/internal/testbed"
 )
 
-// The front asks payments this often, and waits this long for each answer.
+// The front asks payments this often, and waits this long for each answer where
+// nothing else is said.
 const (
-	attempts = 4
-	patience = 100 * time.Millisecond
+	attempts        = 4
+	defaultPatience = 100 * time.Millisecond
 )
 
 // stack is what the examples want to find: two replicas of payments, a checkout and
@@ -41,14 +43,16 @@ type stack struct {
 	replicas []docker.Container
 	client   *http.Client
 
-	naive bool // the front asks one replica, once
+	naive    bool          // the front asks one replica, once
+	patience time.Duration // and waits this long for each answer
 }
 
-func newStack(t *testing.T, naive bool) *stack {
+func newStack(t *testing.T, naive bool, patience time.Duration) *stack {
 	t.Helper()
 	require.Root(t)
 	s := &stack{
-		t: t, docker: dockertest.Engine(t), suffix: "-" + strings.ToLower(rand.Text()[:8]), naive: naive,
+		t: t, docker: dockertest.Engine(t), suffix: "-" + strings.ToLower(rand.Text()[:8]),
+		naive: naive, patience: cmp.Or(patience, defaultPatience),
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	s.replicas = []docker.Container{s.service("payments", "payments-1"), s.service("payments", "payments-2")}
@@ -114,10 +118,10 @@ func (s *stack) open() {
 // checkout asks the replicas in turn.
 func (s *stack) checkout(ctx context.Context, turn *atomic.Int64) (err error) {
 	if s.naive {
-		return s.pay(ctx, turn.Add(1), attempts*patience)
+		return s.pay(ctx, turn.Add(1), attempts*s.patience)
 	}
 	for range attempts {
-		if err = s.pay(ctx, turn.Add(1), patience); err == nil {
+		if err = s.pay(ctx, turn.Add(1), s.patience); err == nil {
 			return nil
 		}
 	}
@@ -173,7 +177,7 @@ func (s *stack) customers(others []docker.Container) {
 	every(func() { _ = s.checkout(ctx, &turn) }) // whether it works is for the experiment to find out
 	for _, c := range others {
 		for _, address := range c.Addresses {
-			every(func() { _ = s.ask(ctx, address, patience) })
+			every(func() { _ = s.ask(ctx, address, s.patience) })
 		}
 	}
 	s.t.Cleanup(func() { stop(); ordering.Wait() })
@@ -246,7 +250,7 @@ func (s *stack) storage() string {
 	var calling sync.WaitGroup
 	calling.Go(func() {
 		for ctx.Err() == nil {
-			_ = s.ask(ctx, host.Addr, patience) // refused, which takes packets too
+			_ = s.ask(ctx, host.Addr, s.patience) // refused, which takes packets too
 			select {
 			case <-time.After(50 * time.Millisecond):
 			case <-ctx.Done():
