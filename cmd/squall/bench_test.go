@@ -147,7 +147,7 @@ func fsyncTime(b *testing.B) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer os.Remove(file.Name())
+	defer os.Remove(file.Name()) //nolint:errcheck // a temporary file
 	defer file.Close() //nolint:errcheck // nobody reads it
 	var times []float64
 	for range 50 {

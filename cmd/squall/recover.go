@@ -71,7 +71,7 @@ func recoverFirst(cmd *cobra.Command, host engine.Host) error {
 func writeRecovered(stdout, stderr io.Writer, all []engine.Recovered) error {
 	left := false
 	for _, recovered := range all {
-		fmt.Fprintf(stdout, "run %s of %s:\n", safe(recovered.Head.Run), safe(recovered.Head.Experiment))
+		fmt.Fprintf(stdout, "%s:\n", whoseJournal(recovered.Path, recovered.Head))
 		for _, step := range recovered.Reverted {
 			fmt.Fprintf(stdout, "  put back: %s\n", safe(step))
 		}
@@ -95,6 +95,14 @@ func writeRecovered(stdout, stderr io.Writer, all []engine.Recovered) error {
 	return nil
 }
 
+// whoseJournal names a journal by its run, and by its file where its head is damaged.
+func whoseJournal(path string, head journal.Head) string {
+	if head.Run == "" {
+		return safe(path)
+	}
+	return fmt.Sprintf("run %s of %s", safe(head.Run), safe(head.Experiment))
+}
+
 func listJournals(w io.Writer, dir string) error {
 	paths, err := journal.List(dir)
 	if err != nil {
@@ -114,7 +122,7 @@ func listJournals(w io.Writer, dir string) error {
 		if err != nil {
 			whose = safe(err.Error())
 		}
-		fmt.Fprintf(w, "run %s of %s: %s, %s in\n", safe(state.Head.Run), safe(state.Head.Experiment), whose, counted(len(state.Pending), "fault"))
+		fmt.Fprintf(w, "%s: %s, %s in\n", whoseJournal(path, state.Head), whose, counted(len(state.Pending), "fault"))
 	}
 	if len(paths) == 0 {
 		fmt.Fprintln(w, "nothing was left behind")

@@ -104,7 +104,11 @@ func writable(file string) error {
 	if file == "" {
 		return nil
 	}
-	_, err := os.Lstat(file)
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil // to open a pipe would wait for its reader, or end what it reads
+	}
+	_, err = os.Lstat(file) // a link that leads nowhere must not be taken for a file of ours
 	isNew := errors.Is(err, fs.ErrNotExist)
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err == nil {

@@ -294,12 +294,14 @@ func TestSnapshotAtAnyTime(t *testing.T) {
 	done := make(chan struct{})
 	var looking sync.WaitGroup
 	looking.Go(func() {
+		pace := time.NewTicker(time.Millisecond) // leaves the service its time to answer
+		defer pace.Stop()
 		for {
+			run.Snapshot()
 			select {
 			case <-done:
 				return
-			default:
-				run.Snapshot()
+			case <-pace.C:
 			}
 		}
 	})

@@ -200,7 +200,7 @@ func (r *Run) admit(ctx context.Context) *ending {
 // noteFailures says why the newest samples failed: a rule knows only that they did.
 func (r *Run) noteFailures() {
 	for _, name := range slices.Sorted(maps.Keys(r.series)) {
-		if newest := r.series[name].Recent(1); len(newest) > 0 && newest[0].Err != "" {
+		if newest := r.series[name].Recent(1); len(newest) > 0 && !newest[0].OK && newest[0].Err != "" {
 			r.note(EventWarning, "the newest sample of SLI %q failed: %s", name, newest[0].Err)
 		}
 	}
