@@ -35,6 +35,7 @@ type step struct {
 	state    stepState
 	intended bool // its undo record is in the journal
 	barred   bool // the rollback has begun: it must not be put in any more
+	over     bool // its effect was over by itself at once, as that of a restart is
 	applied  time.Time
 	reverted time.Time
 	evidence Evidence
@@ -190,6 +191,7 @@ func (r *Run) apply(ctx context.Context, s *step) error {
 	s.with(func() {
 		s.state, s.applied = stepActive, time.Now()
 		s.evidence = evidenceOf(status)
+		s.over = status.Presence != injectors.Present
 	})
 	r.tell(EventApplied, s, "is in: "+status.Detail)
 	return nil
@@ -215,8 +217,13 @@ func (r *Run) hold(ctx context.Context, s *step, end time.Time) bool {
 }
 
 // look reads a step's evidence, and notices where the effect is gone before its
-// time.
+// time. One that was over by itself has given its evidence.
 func (r *Run) look(ctx context.Context, s *step, limit time.Duration) {
+	over := false
+	s.with(func() { over = s.over })
+	if over {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	status, err := r.host.Registry.Verify(ctx, s.Record)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,18 @@ const kernelThread = 0x00200000
 
 // readProcess reads /proc/PID. See proc_pid_stat(5): the name stands in
 // parentheses and may hold anything, parentheses too.
+// maxCommandLine bounds what is read of a command line, which can be megabytes long.
+const maxCommandLine = 128 << 10
+
+func readStart(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	return io.ReadAll(io.LimitReader(file, maxCommandLine))
+}
+
 func readProcess(pid int) (p process, err error) {
 	dir := fmt.Sprintf("/proc/%d", pid)
 	stat, err := os.ReadFile(dir + "/stat")
@@ -51,7 +64,7 @@ func readProcess(pid int) (p process, err error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return p, fmt.Errorf("cannot read %s/stat: %w", dir, err)
 	}
-	cmdline, err := os.ReadFile(dir + "/cmdline")
+	cmdline, err := readStart(dir + "/cmdline")
 	if err != nil {
 		return p, err
 	}
