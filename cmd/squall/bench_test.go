@@ -148,7 +148,7 @@ func fsyncTime(b *testing.B) float64 {
 		b.Fatal(err)
 	}
 	defer os.Remove(file.Name()) //nolint:errcheck // a temporary file
-	defer file.Close() //nolint:errcheck // nobody reads it
+	defer file.Close()           //nolint:errcheck // nobody reads it
 	var times []float64
 	for range 50 {
 		start := time.Now()

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squallhq/squall/cmd/squall/internal/shop"
 	"github.com/squallhq/squall/experiments/engine"
 	"github.com/squallhq/squall/internal/require"
-	"github.com/squallhq/squall/internal/testbed"
 )
 
 const scheduled = `apiVersion: squall/v1
@@ -32,9 +30,9 @@ spec:
       every: 400ms
       insideBlastRadius: true
   guards:
-    admit: ['web.okRatio() > 0.5']
+    admit: ['web.okRatio() > 0.1']
   faults:
-    - {target: host, network: {loss: 30%%, direction: both}, for: %[4]s}
+    - {target: host, network: {loss: 10%%, direction: both}, for: %[4]s}
   baseline: 1s
   recovery: 10s
 ---
@@ -84,16 +82,17 @@ func (s *serving) results(t *testing.T) (results []engine.Result) {
 	return results
 }
 
-// Two schedules fire every three seconds beside a broken file; runs of one schedule
+// Two schedules fire every three seconds against the demo's shop, beside a broken file; runs of one schedule
 // never overlap; SIGTERM in the middle of a fault leaves nothing behind.
 func TestServe(t *testing.T) {
 	require.Root(t)
-	network, err := testbed.New(fmt.Sprintf("sqserve-%d", os.Getpid()))
+	program := buildSquall(t)
+	shop, err := shop.OpenInNamespaces(t.Context(), program)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := network.Close(); err != nil {
+		if err := shop.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -109,17 +108,12 @@ func TestServe(t *testing.T) {
 		}
 	}
 	// The second one's fault is longer than its interval, so that it would overlap.
-	for name, length := range map[string]string{"short": "500ms", "long": "3s"} {
-		host, err := network.AddHost(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		url := serveIn(t, host)
-		write(name+".yaml", fmt.Sprintf(scheduled, name, filepath.Base(host.NetNS), url, length))
+	for role, length := range map[string]string{"payments": "500ms", "checkout": "3s"} {
+		write(role+".yaml", fmt.Sprintf(scheduled, role, "squall-demo-"+role, shop.URL(), length))
 	}
 	write("broken.yaml", strings.Replace(fmt.Sprintf(scheduled, "broken", "x", "http://127.0.0.1", "1s"), "cron:", "corn:", 1))
 
-	s := &serving{Cmd: exec.Command(buildSquall(t), "serve", dir)}
+	s := &serving{Cmd: exec.Command(program, "serve", dir)}
 	s.Env = append(os.Environ(), "SQUALL_STATE="+state)
 	s.Stdout, s.Stderr = locked{&s.mu, &s.stdout}, locked{&s.mu, &s.stderr}
 	if err := s.Start(); err != nil {
@@ -139,7 +133,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("serve ended with %v, want exit code 0", err)
 	}
 	_, stderr := s.output()
-	for _, want := range []string{"broken.yaml", "did you mean `cron`", "comes next at", "the last run of schedule often-long has been going on"} {
+	for _, want := range []string{"broken.yaml", "did you mean `cron`", "comes next at", "the last run of schedule often-checkout has been going on"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("serve did not say %q:\n%s", want, stderr)
 		}
@@ -167,30 +161,6 @@ func TestServe(t *testing.T) {
 	if names := programs(t); len(names) > 0 {
 		t.Errorf("programs are still attached: %v", names)
 	}
-}
-
-// serveIn starts a web server inside a host of a testbed, and returns its address.
-func serveIn(t *testing.T, host *testbed.Host) string {
-	t.Helper()
-	address := net.JoinHostPort(host.Addr.String(), "8080")
-	var listener net.Listener
-	if err := host.Do(func() (err error) {
-		listener, err = net.Listen("tcp", address)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{
-		Handler:           http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
-		ReadHeaderTimeout: time.Minute,
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	go server.Serve(listener) //nolint:errcheck // it ends with ErrServerClosed
-	return "http://" + address + "/"
 }
 
 // eventually waits until something is so.
