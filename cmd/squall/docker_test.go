@@ -69,22 +69,15 @@ func (l *lab) run(name string, spec docker.Spec) docker.Container {
 // proves itself by the packets that it touches.
 func (l *lab) visit(c docker.Container) {
 	l.Helper()
-	if len(c.Addresses) == 0 {
-		l.Fatalf("container %s has no address", c.Name)
-	}
 	ctx, stop := context.WithCancel(context.Background())
 	client := &http.Client{Timeout: 200 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
 	var visitor sync.WaitGroup
 	visitor.Go(func() {
 		for ctx.Err() == nil {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(c.Addresses[0].String(), "8080"), nil)
-			if err != nil {
-				l.Error(err)
-				return
-			}
-			if response, err := client.Do(request); err == nil {
-				_, _ = io.Copy(io.Discard, response.Body)
-				_ = response.Body.Close()
+			// A container that was started anew can have another address, and its old one
+			// can be somebody else's.
+			if now, err := l.docker.Inspect(ctx, c.ID); err == nil && len(now.Addresses) > 0 {
+				get(ctx, client, "http://"+net.JoinHostPort(now.Addresses[0].String(), "8080"))
 			}
 			select {
 			case <-time.After(20 * time.Millisecond):
@@ -93,6 +86,18 @@ func (l *lab) visit(c docker.Container) {
 		}
 	})
 	l.Cleanup(func() { stop(); visitor.Wait() })
+}
+
+// get asks for a page, whatever comes of it.
+func get(ctx context.Context, client *http.Client, url string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return
+	}
+	if response, err := client.Do(request); err == nil {
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+	}
 }
 
 // process is squall at work.
