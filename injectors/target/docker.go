@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/squallhq/squall/injectors"
 	"github.com/squallhq/squall/injectors/docker"
@@ -89,6 +91,10 @@ func (r *Resolver) docker(ctx context.Context, spec *Docker) (m Matches, nearest
 			return m, "", err
 		}
 		target, err := r.container(ctx, container)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			m.Excluded = append(m.Excluded, Exclusion{target, "its process ended just now"})
+			continue
+		}
 		if err != nil {
 			return m, "", err
 		}
