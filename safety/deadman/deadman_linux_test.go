@@ -396,7 +396,7 @@ func TestLeaksNoDescriptors(t *testing.T) {
 	for range 5 {
 		round()
 	}
-	if after := count(); after != before {
-		t.Fatalf("%d descriptors before, %d after", before, after)
-	}
+	// Those of a child that has just ended are closed a moment later, also when they
+	// were counted before.
+	eventually(t, "no more descriptors than before", func() bool { return count() <= before })
 }
