@@ -30,8 +30,6 @@ type process struct {
 // kernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
 const kernelThread = 0x00200000
 
-// readProcess reads /proc/PID. See proc_pid_stat(5): the name stands in
-// parentheses and may hold anything, parentheses too.
 // maxCommandLine bounds what is read of a command line, which can be megabytes long.
 const maxCommandLine = 128 << 10
 
@@ -44,6 +42,8 @@ func readStart(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxCommandLine))
 }
 
+// readProcess reads /proc/PID. See proc_pid_stat(5): the name stands in
+// parentheses and may hold anything, parentheses too.
 func readProcess(pid int) (p process, err error) {
 	dir := fmt.Sprintf("/proc/%d", pid)
 	stat, err := os.ReadFile(dir + "/stat")
